@@ -1,0 +1,12 @@
+//! What a campaign is: its spec, its kinds, its lifecycle. Pure; no I/O.
+
+mod kinds;
+mod lifecycle;
+mod spec;
+
+pub use kinds::{Campaign, CampaignKind, ContactView, Next, SpecCampaign};
+pub use lifecycle::{CampaignRecord, CampaignStatus, RunState};
+pub use spec::{
+    Backoff, CallerId, CampaignSpec, CampaignSpecBuilder, CampaignType, Condition, FrequencyCap, OutcomeRule, Priority, RetryPolicy, Step,
+    TemplateSyntax, VoicemailSettings,
+};

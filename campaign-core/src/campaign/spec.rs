@@ -1,0 +1,425 @@
+//! The data a campaign is made from.
+
+use crate::contact::Variables;
+use crate::error::Result;
+use crate::id::Money;
+use crate::outcome::{Channel, Disposition};
+use crate::schedule::{CallingWindows, Schedule};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which kind of campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum CampaignType {
+    /// Voice calls.
+    #[default]
+    Call,
+    /// Text messages.
+    Sms,
+    /// WhatsApp messages.
+    WhatsApp,
+    /// A sequence of [`Step`]s over several channels.
+    Mixed,
+    /// A user's own [`crate::campaign::Campaign`], registered with the engine under this name.
+    #[serde(untagged)]
+    Custom(String),
+}
+
+/// Which campaign goes first when the engine-wide cap is short. Shares are 1 : 2 : 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// One share.
+    Low,
+    /// Two shares.
+    #[default]
+    Medium,
+    /// Four shares.
+    High,
+}
+
+impl Priority {
+    /// Its share against the others.
+    pub fn weight(self) -> u32 {
+        match self {
+            Self::Low => 1,
+            Self::Medium => 2,
+            Self::High => 4,
+        }
+    }
+}
+
+/// How the templates of a campaign are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum TemplateSyntax {
+    /// `{{ name|title_case }}`.
+    #[default]
+    Jinja,
+    /// `{customer_name}`.
+    Brace,
+}
+
+/// How the delay grows from retry to retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Backoff {
+    /// Always the same delay.
+    #[default]
+    Fixed,
+    /// Delay times the number of the attempt.
+    Linear,
+    /// Delay doubled each time.
+    Exponential,
+}
+
+/// What one way of ending means for the next attempt. Fields left out take the campaign's defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomeRule {
+    /// Whether to try again at all.
+    #[serde(default = "yes")]
+    pub retry: bool,
+    /// How many attempts may end this way before it is final; capped by `max_attempts`.
+    #[serde(default)]
+    pub max_attempts: Option<u32>,
+    /// Minutes to wait.
+    #[serde(default)]
+    pub delay_minutes: Option<u32>,
+    /// How the delay grows.
+    #[serde(default)]
+    pub backoff: Option<Backoff>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// When and how often to try again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// Rules per disposition; see [`RetryPolicy::default`] for what holds without one.
+    pub rules: BTreeMap<Disposition, OutcomeRule>,
+    /// How delays grow where a rule does not say.
+    pub backoff: Backoff,
+    /// No delay is longer than this many minutes. Default 1440.
+    pub max_delay_minutes: u32,
+    /// Delays vary by up to this many percent either way, from the engine's seed. Default 0, at most 50.
+    pub jitter_percent: u32,
+    /// Spread retries over different times of the day: each next attempt aims at a part of the day (morning, noon, afternoon,
+    /// evening) that has not been tried yet. Default false.
+    pub spread_over_day: bool,
+}
+
+impl Default for RetryPolicy {
+    /// Without rules: no answer, busy, voicemail, rejected and failed are tried again; undeliverable, opted out, cancelled and in doubt never.
+    fn default() -> Self {
+        Self { rules: BTreeMap::new(), backoff: Backoff::Fixed, max_delay_minutes: 1440, jitter_percent: 0, spread_over_day: false }
+    }
+}
+
+/// When a step of a mixed campaign is carried out. All parts that are given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Condition {
+    /// The previous step ended (finally, after its retries) in one of these ways. Empty: any.
+    pub previous: Vec<Disposition>,
+    /// The person has not (`false`) or has (`true`) answered back since the first attempt.
+    pub replied: Option<bool>,
+}
+
+/// One step of a mixed campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The channel.
+    pub channel: Channel,
+    /// The template of the text for message steps; defaults to `sms_message`. Call steps use the call templates.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// Minutes after the end of the previous step. Default 0.
+    #[serde(default)]
+    pub delay_minutes: u32,
+    /// Instead of a plain delay: the next day (in the contact's zone) at this time of day, `HH:MM`; "call next morning".
+    #[serde(default)]
+    pub next_day_at: Option<String>,
+    /// When it is carried out; otherwise it is passed over.
+    #[serde(default)]
+    pub when: Condition,
+    /// Attempts for this step; defaults to the campaign's `max_attempts` for calls and to 1 for messages.
+    #[serde(default)]
+    pub max_attempts: Option<u32>,
+}
+
+/// Voicemail detection, handed to the dialer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct VoicemailSettings {
+    /// Detect answering machines.
+    pub enable_voicemail_detection: bool,
+    /// Leave `voicemail_message` after the beep.
+    pub leave_voicemail: bool,
+    /// The message, a template.
+    pub voicemail_message: Option<String>,
+}
+
+/// A number or sender the campaign may use, with its own limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerId {
+    /// The number or sender name.
+    pub number: String,
+    /// At most this many attempts at once.
+    #[serde(default)]
+    pub concurrent_limit: Option<u32>,
+    /// At most this many starts in any 60 s.
+    #[serde(default)]
+    pub rate_limit_per_minute: Option<u32>,
+    /// At most this many starts per day in the campaign's zone.
+    #[serde(default)]
+    pub calls_per_day: Option<u32>,
+}
+
+/// At most `max` attempts at a person within a rolling time, over all campaigns of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrequencyCap {
+    /// How many.
+    pub max: u32,
+    /// Within how many hours. 168 is a week.
+    pub hours: u32,
+    /// Only attempts on these channels count. Empty: all.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+}
+
+/// Everything that makes a campaign. Names and defaults are those of the REST API.
+///
+/// Every field can be changed while the campaign runs or is paused, except `campaign_type`; what changes takes effect at the next hand-off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignSpec {
+    /// 1 to 200 characters.
+    pub name: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// The kind.
+    pub campaign_type: CampaignType,
+    /// The assistant that talks, handed to the dialer.
+    pub assistant_id: Option<i64>,
+    /// Its name, the system variable `assistant_name`.
+    pub assistant_name: Option<String>,
+    /// Templates by name: `welcome_message`, `agenda`, `end_call_message`, `sms_message`, `voicemail_message`, `system_prompt`, and any other.
+    pub templates: BTreeMap<String, String>,
+    /// How the templates are written.
+    pub template_syntax: TemplateSyntax,
+    /// What a variable without a value renders to.
+    pub fallback_values: BTreeMap<String, String>,
+    /// Column to field of the last import, as given.
+    pub variable_mappings: BTreeMap<String, String>,
+    /// Variables known to exist, slug to original header.
+    pub available_variables: BTreeMap<String, String>,
+    /// Steps of a mixed campaign, in order.
+    pub steps: Vec<Step>,
+    /// Attempts per contact, 1 to 10. Default 3.
+    pub max_attempts: u32,
+    /// Minutes between attempts, 1 to 43200. Default 30.
+    pub retry_delay_minutes: u32,
+    /// Finer rules for retries.
+    pub retry: RetryPolicy,
+    /// Attempts at once. Default 5. `None`: no limit of its own.
+    pub concurrent_limit: Option<u32>,
+    /// Starts in any 60 s. Default 10. `None`: no limit of its own.
+    pub rate_limit_per_minute: Option<u32>,
+    /// Starts per calendar day in `time_zone`.
+    pub calls_per_day: Option<u32>,
+    /// Who goes first.
+    pub priority: Priority,
+    /// The campaign's IANA zone. Default `UTC`.
+    pub time_zone: String,
+    /// When people may be contacted. Default: always.
+    pub windows: CallingWindows,
+    /// When the campaign starts.
+    pub schedule: Schedule,
+    /// No attempt starts after this moment; what is left ends as `skipped`, reason `deadline`.
+    pub deadline: Option<Timestamp>,
+    /// Only contacts with consent for the channel are contacted.
+    pub consent_required: bool,
+    /// Caps over all campaigns.
+    pub frequency_caps: Vec<FrequencyCap>,
+    /// Money to spend. At 100 % nothing more starts.
+    pub budget: Option<Money>,
+    /// What one attempt is reckoned to cost until its price is known.
+    pub cost_per_attempt: Money,
+    /// Percent of the budget at which an event is sent. Default 80.
+    pub budget_threshold_percent: u32,
+    /// Numbers to send from, taken in turn within their limits.
+    pub caller_ids: Vec<CallerId>,
+    /// Voicemail detection.
+    pub voicemail: VoicemailSettings,
+    /// Seconds to let it ring. Default 30.
+    pub ring_timeout_seconds: u32,
+    /// Longest call in seconds. Default 900. A call not settled by then plus a grace time is asked for with `find`.
+    pub max_duration_seconds: u32,
+    /// Anything for the dialer: voice, language, provider options.
+    pub dialer_options: Variables,
+    /// Anything of the embedding program; the engine does not look at it.
+    pub metadata: Variables,
+}
+
+impl Default for CampaignSpec {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            description: None,
+            campaign_type: CampaignType::Call,
+            assistant_id: None,
+            assistant_name: None,
+            templates: BTreeMap::new(),
+            template_syntax: TemplateSyntax::Jinja,
+            fallback_values: BTreeMap::new(),
+            variable_mappings: BTreeMap::new(),
+            available_variables: BTreeMap::new(),
+            steps: Vec::new(),
+            max_attempts: 3,
+            retry_delay_minutes: 30,
+            retry: RetryPolicy::default(),
+            concurrent_limit: Some(5),
+            rate_limit_per_minute: Some(10),
+            calls_per_day: None,
+            priority: Priority::Medium,
+            time_zone: "UTC".to_owned(),
+            windows: CallingWindows::default(),
+            schedule: Schedule::Immediate,
+            deadline: None,
+            consent_required: false,
+            frequency_caps: Vec::new(),
+            budget: None,
+            cost_per_attempt: Money::ZERO,
+            budget_threshold_percent: 80,
+            caller_ids: Vec::new(),
+            voicemail: VoicemailSettings::default(),
+            ring_timeout_seconds: 30,
+            max_duration_seconds: 900,
+            dialer_options: Variables::new(),
+            metadata: Variables::new(),
+        }
+    }
+}
+
+impl CampaignSpec {
+    /// Starts a builder for a campaign of this kind and name.
+    pub fn builder(campaign_type: CampaignType, name: impl Into<String>) -> CampaignSpecBuilder {
+        CampaignSpecBuilder { spec: CampaignSpec { campaign_type, name: name.into(), ..CampaignSpec::default() } }
+    }
+
+    /// A call campaign.
+    pub fn call(name: impl Into<String>) -> CampaignSpecBuilder {
+        Self::builder(CampaignType::Call, name)
+    }
+
+    /// An SMS campaign.
+    pub fn sms(name: impl Into<String>) -> CampaignSpecBuilder {
+        Self::builder(CampaignType::Sms, name)
+    }
+
+    /// The channel of the first step.
+    pub fn first_channel(&self) -> Channel {
+        match &self.campaign_type {
+            CampaignType::Call | CampaignType::Custom(_) => Channel::Call,
+            CampaignType::Sms => Channel::Sms,
+            CampaignType::WhatsApp => Channel::WhatsApp,
+            CampaignType::Mixed => self.steps.first().map_or(Channel::Call, |step| step.channel),
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] with the first field that is out of range, and what it may be.
+    pub fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Builds a [`CampaignSpec`] field by field; what is not set keeps its default.
+#[derive(Debug, Clone)]
+pub struct CampaignSpecBuilder {
+    spec: CampaignSpec,
+}
+
+impl CampaignSpecBuilder {
+    /// Changes the spec directly; the way to fields without a method of their own.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut CampaignSpec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// Adds a template.
+    #[must_use]
+    pub fn template(self, name: &str, source: &str) -> Self {
+        self.with(|spec| {
+            spec.templates.insert(name.to_owned(), source.to_owned());
+        })
+    }
+
+    /// Sets what a variable without a value renders to.
+    #[must_use]
+    pub fn fallback(self, variable: &str, value: &str) -> Self {
+        self.with(|spec| {
+            spec.fallback_values.insert(variable.to_owned(), value.to_owned());
+        })
+    }
+
+    /// Sets how many attempts run at once.
+    #[must_use]
+    pub fn concurrent_limit(self, limit: u32) -> Self {
+        self.with(|spec| spec.concurrent_limit = Some(limit))
+    }
+
+    /// Sets how many attempts start in any 60 s.
+    #[must_use]
+    pub fn rate_limit_per_minute(self, limit: u32) -> Self {
+        self.with(|spec| spec.rate_limit_per_minute = Some(limit))
+    }
+
+    /// Sets attempts per contact and minutes between them.
+    #[must_use]
+    pub fn retries(self, max_attempts: u32, retry_delay_minutes: u32) -> Self {
+        self.with(|spec| {
+            spec.max_attempts = max_attempts;
+            spec.retry_delay_minutes = retry_delay_minutes;
+        })
+    }
+
+    /// Sets the campaign's IANA zone.
+    #[must_use]
+    pub fn time_zone(self, zone: &str) -> Self {
+        self.with(|spec| spec.time_zone = zone.to_owned())
+    }
+
+    /// Sets the calling windows.
+    #[must_use]
+    pub fn windows(self, windows: CallingWindows) -> Self {
+        self.with(|spec| spec.windows = windows)
+    }
+
+    /// Sets when the campaign starts.
+    #[must_use]
+    pub fn schedule(self, schedule: Schedule) -> Self {
+        self.with(|spec| spec.schedule = schedule)
+    }
+
+    /// The checked spec.
+    ///
+    /// # Errors
+    /// As [`CampaignSpec::validate`].
+    pub fn build(self) -> Result<CampaignSpec> {
+        self.spec.validate()?;
+        Ok(self.spec)
+    }
+}

@@ -1,0 +1,2 @@
+//! A dialer that does what a test tells it.
+pub struct ScriptedDialer;

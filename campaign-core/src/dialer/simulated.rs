@@ -1,0 +1,3 @@
+//! A seeded carrier.
+pub struct SimulatedDialer;
+pub struct CarrierProfile;

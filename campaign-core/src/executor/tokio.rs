@@ -1,0 +1,2 @@
+//! Tokio.
+pub struct TokioExecutor;

@@ -1,0 +1,2 @@
+//! Virtual time.
+pub struct VirtualExecutor;

@@ -1,0 +1,1 @@
+//! Files of contacts: read, mapped, normalised, deduplicated, reported.

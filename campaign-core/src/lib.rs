@@ -1,0 +1,21 @@
+//! An embeddable outbound campaign engine.
+
+pub mod campaign;
+pub mod contact;
+pub mod dialer;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod executor;
+pub mod id;
+pub mod import;
+pub mod outcome;
+pub mod phone;
+pub mod policy;
+pub mod schedule;
+pub mod store;
+pub mod template;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use error::{Error, Kind, Result, Retry};

@@ -1,0 +1,4 @@
+//! Everything in memory, written to be read.
+/// Keeps everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore;

@@ -1,0 +1,212 @@
+//! Where everything durable lives.
+//!
+//! [`ContactStore`] is the least an implementer must write; everything convenient is on [`crate::Engine`]. Two stores come with
+//! the crate: [`MemoryStore`], written to be read, and [`SqliteStore`], the embedded default. `docs/write-a-store.md` walks
+//! through a third, and [`crate::testkit`] proves it.
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod types;
+
+pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+pub use types::*;
+
+use crate::campaign::CampaignRecord;
+use crate::contact::Contact;
+use crate::error::Result;
+use crate::id::{AttemptId, CampaignId, ContactId, NodeToken};
+use crate::outcome::Attempt;
+use crate::policy::gates::ContactFacts;
+use crate::policy::limits::{Ledger, LimitScope};
+use crate::policy::metrics::Counts;
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+/// Durable storage of campaigns, contacts and attempts.
+///
+/// # Contract
+///
+/// **Atomicity.** Every method is one transaction: it happens whole or not at all, and another call sees either. Methods that
+/// take a batch apply the whole batch in one transaction.
+///
+/// **Durability.** When a method returns `Ok`, what it wrote survives `kill -9` of the process and, for stores that promise it,
+/// loss of power. The engine hands a person to a provider only after `claim` has returned.
+///
+/// **Idempotence.** An answer can be lost while the transaction was committed, so every write can be repeated: the same
+/// `request_id` on `create_campaign`, `add_contacts` and `claim` returns what the first call returned; `save_campaign` and
+/// `update_contact` compare a revision; `settle` answers [`SettleAck::Stale`] for what is settled already.
+///
+/// **Cancellation safety.** A caller may drop the future at any await. The transaction may then have happened or not; repeating
+/// the call is safe.
+///
+/// **Legal changes only.** A status changes only by a value of [`crate::policy::transition`]; a store applies
+/// [`crate::policy::transition::ContactTransition::to`] and refuses when `from` is not what it holds.
+///
+/// **Counts.** [`ContactStore::counts`] equals a count over all contacts of the campaign at every moment: change it in the same
+/// transaction, or derive it.
+///
+/// **Time.** `now` in a request is the engine's clock. A store that several machines share uses its own clock instead and says
+/// so in its answer (`Claims::now`). No transaction stays open across a call of a provider.
+///
+/// **Errors.** [`crate::Kind::Unavailable`] when the store cannot be reached or is locked (worth retrying),
+/// [`crate::Kind::Full`], [`crate::Kind::Corrupt`], [`crate::Kind::Conflict`] for a failed compare-and-set,
+/// [`crate::Kind::NotFound`] for an unknown id, [`crate::Kind::Stale`] when a node's lease is gone. Never a panic.
+///
+/// **Conformance.** `campaign_core::testkit::store` (feature `testkit`) checks all of this against any implementation.
+#[async_trait]
+pub trait ContactStore: Send + Sync + 'static {
+    // --- campaigns -------------------------------------------------------------------------------------------------------
+
+    /// Stores a new campaign: status `draft`, run 1, revision 1, spec version 1. Repeating a `request_id` returns the first.
+    async fn create_campaign(&self, new: NewCampaign) -> Result<CampaignRecord>;
+
+    /// One campaign.
+    async fn campaign(&self, id: CampaignId) -> Result<Option<CampaignRecord>>;
+
+    /// Campaigns, newest first.
+    async fn campaigns(&self, query: CampaignQuery) -> Result<Page<CampaignRecord>>;
+
+    /// Replaces the record if its stored revision is `expected_revision` and the guard holds; the stored revision becomes one
+    /// higher, and [`ContactStore::changes`] moves. Returns the stored record.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Conflict`] when the revision differs, [`crate::Kind::State`] when the guard does not hold.
+    async fn save_campaign(&self, save: SaveCampaign) -> Result<CampaignRecord>;
+
+    /// Deletes a campaign with its contacts and attempts. Suppressions stay. Unknown ids are fine.
+    async fn delete_campaign(&self, id: CampaignId) -> Result<()>;
+
+    // --- contacts --------------------------------------------------------------------------------------------------------
+
+    /// Adds contacts to a campaign or a contact list; a phone number is unique per owner. Results are in the order of the batch.
+    /// Suppressed numbers are added with status `skipped`. New contacts are `pending`, due at `now`, in the campaign's current run.
+    async fn add_contacts(&self, add: AddContacts) -> Result<Vec<Added>>;
+
+    /// One contact.
+    async fn contact(&self, id: ContactId) -> Result<Option<Contact>>;
+
+    /// Contacts of an owner, by ascending id.
+    async fn contacts(&self, query: ContactQuery) -> Result<Page<Contact>>;
+
+    /// Changes one contact if its version is as expected (a reply, a plan changed by hand). Moves [`ContactStore::changes`].
+    ///
+    /// # Errors
+    /// [`crate::Kind::Conflict`] when the version differs.
+    async fn update_contact(&self, update: UpdateContact) -> Result<Contact>;
+
+    /// Removes contacts that are not in progress, with their attempts; returns how many went. Moves [`ContactStore::changes`].
+    async fn remove_contacts(&self, owner: crate::contact::Owner, ids: Vec<ContactId>) -> Result<u64>;
+
+    /// Changes up to `limit` contacts in bulk; returns how many it changed. The engine repeats it until that is less than
+    /// `limit`, so a list of any size never holds the store for long.
+    async fn bulk_change(&self, change: BulkChange) -> Result<u64>;
+
+    // --- suppression -----------------------------------------------------------------------------------------------------
+
+    /// Adds or replaces suppressions (by number and scope). Moves [`ContactStore::changes`].
+    async fn suppress(&self, entries: Vec<Suppression>) -> Result<()>;
+
+    /// Removes suppressions; returns how many went. Moves [`ContactStore::changes`].
+    async fn unsuppress(&self, keys: Vec<SuppressionKey>) -> Result<u64>;
+
+    /// Suppressions by number, ascending.
+    async fn suppressions(&self, query: SuppressionQuery) -> Result<Page<Suppression>>;
+
+    // --- nodes -----------------------------------------------------------------------------------------------------------
+
+    /// Registers this process and gives it a lease and a fencing token higher than every earlier one.
+    async fn register_node(&self, node: NewNode) -> Result<NodeLease>;
+
+    /// Renews the lease.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Stale`] when the lease has run out; the node must register anew and drop its claims.
+    async fn renew_node(&self, renew: RenewNode) -> Result<()>;
+
+    /// Ends the lease at once, so that others need not wait for it to run out. Unknown tokens are fine.
+    async fn retire_node(&self, token: NodeToken) -> Result<()>;
+
+    /// Registered nodes whose lease has not run out at `now`, with what they hold.
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeInfo>>;
+
+    // --- execution -------------------------------------------------------------------------------------------------------
+
+    /// Claims due contacts of one campaign: in one transaction picks them, lets [`ClaimRequest`]'s gates decide on each, takes a
+    /// slot for each from its limits, writes an intent for each and marks the contact in progress.
+    ///
+    /// Candidates are `pending` contacts with `due_at <= horizon` whose zone is in `zones`; zones in the order given, within a zone by
+    /// `due_at`, then id. A candidate the gates defer gets the new `due_at` and reason; one they rule out becomes `skipped` with
+    /// its reason; neither takes a slot. `start_at` of an attempt is the later of its slot and the contact's `due_at`.
+    /// At most `max` are claimed and at most `max + 1000` looked at.
+    /// Nothing is claimed when the campaign is not running or its revision is not the expected one: the answer then says so.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Stale`] when the node's lease is gone.
+    async fn claim(&self, request: ClaimRequest) -> Result<Claims>;
+
+    /// Makes providers' references of open attempts durable. Stale or settled attempts are passed over.
+    async fn placed(&self, placed: Vec<Placed>) -> Result<()>;
+
+    /// Ends attempts: stores the outcome, changes the contact, gives back the limits. Answers are in the order of the batch.
+    /// A settlement whose attempt is not open any more or is held under another token answers [`SettleAck::Stale`] and changes nothing.
+    async fn settle(&self, request: SettleRequest) -> Result<SettleReply>;
+
+    /// Adds what a provider says after the settlement (price, transcript, receipt): replaces the outcome of a settled attempt and
+    /// corrects the sums. The contact's status stays.
+    async fn amend(&self, attempt: AttemptId, outcome: crate::outcome::Outcome) -> Result<Attempt>;
+
+    /// Takes over open attempts of nodes whose lease ran out at least `quarantine` ago and whose `not_after` is at least as long
+    /// ago; they are held under the caller's token from then on. What was handed over and what not is unknown: the caller asks the provider.
+    async fn take_over(&self, request: TakeOver) -> Result<Vec<TakenOver>>;
+
+    // --- reading ---------------------------------------------------------------------------------------------------------
+
+    /// Counters of a campaign.
+    async fn counts(&self, campaign: CampaignId) -> Result<Counts>;
+
+    /// Attempts, newest first.
+    async fn attempts(&self, query: AttemptQuery) -> Result<Page<Attempt>>;
+
+    /// Pending contacts of a campaign, grouped by zone: for each group the earliest due time. Must not read every contact.
+    async fn pending_zones(&self, campaign: CampaignId) -> Result<Vec<PendingZone>>;
+
+    /// Contacts of a campaign counted by status, zone, reason and whether they are due at `now`. May read every contact.
+    async fn reasons(&self, campaign: CampaignId, now: Timestamp) -> Result<Vec<ReasonCount>>;
+
+    /// What is known about the person behind a contact, for the gates; `look_back` as in [`crate::policy::gates::ClaimGates::look_back`].
+    async fn facts(&self, contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts>;
+
+    /// Ledgers of these scopes, in that order; an unknown scope has an empty one.
+    async fn ledgers(&self, scopes: Vec<LimitScope>) -> Result<Vec<Ledger>>;
+
+    /// Settled attempts of a campaign, counted per time bucket.
+    async fn timeline(&self, query: TimelineQuery) -> Result<Vec<TimelineBucket>>;
+
+    /// A counter that grows whenever somebody changed what a gate depends on: `save_campaign`, `delete_campaign`,
+    /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off.
+    async fn changes(&self) -> Result<u64>;
+
+    /// What happened since the cursor, in the order it was committed: attempts claimed and settled, campaigns saved.
+    async fn events(&self, query: EventQuery) -> Result<EventPage>;
+
+    // --- documents -------------------------------------------------------------------------------------------------------
+
+    /// Stores a small document (a contact list's name, an API key, a cursor, a pending webhook) by collection and key, if its
+    /// stored revision is as expected (`Some(0)`: must not exist yet; `None`: whatever). Returns the new revision.
+    async fn put_document(&self, put: PutDocument) -> Result<u64>;
+
+    /// Documents of a collection by key, ascending.
+    async fn documents(&self, query: DocumentQuery) -> Result<Vec<Document>>;
+
+    /// Deletes a document; whether it was there.
+    async fn delete_document(&self, collection: String, key: String) -> Result<bool>;
+
+    /// Takes the next number of a named sequence, from 1. Numbers are never given twice; gaps may occur.
+    async fn next_number(&self, sequence: String) -> Result<i64>;
+
+    /// Writes what is buffered and lets go of files and connections. Calls after it fail with [`crate::Kind::Closed`].
+    async fn close(&self) -> Result<()>;
+}

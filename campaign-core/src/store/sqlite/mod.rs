@@ -1,0 +1,4 @@
+//! One SQLite file.
+/// Keeps everything in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore;

@@ -1,0 +1,1 @@
+//! Proof for stores and dialers written by others.
