@@ -207,6 +207,16 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Takes the next number of a named sequence, from 1. Numbers are never given twice; gaps may occur.
     async fn next_number(&self, sequence: String) -> Result<i64>;
 
+    // --- copying ---------------------------------------------------------------------------------------------------------
+
+    /// What there is besides campaigns, contacts, attempts and suppressions; for copying a store.
+    async fn catalog(&self) -> Result<Catalog>;
+
+    /// Writes records as they are, ids included, replacing what has the same id; for copying a store, restoring a backup and
+    /// simulating over a copy. Counters follow, and ids and sequences given later are higher than any restored one. Restored open attempts
+    /// belong to a node that is gone: the next `take_over` finds them after the quarantine.
+    async fn restore(&self, snapshot: Snapshot) -> Result<()>;
+
     /// Writes what is buffered and lets go of files and connections. Calls after it fail with [`crate::Kind::Closed`].
     async fn close(&self) -> Result<()>;
 }

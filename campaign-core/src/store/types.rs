@@ -638,6 +638,36 @@ pub struct Document {
     pub revision: u64,
 }
 
+/// What a store holds besides campaigns, contacts, attempts and suppressions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// Collections that have a document.
+    pub collections: Vec<String>,
+    /// Sequences with the last number given.
+    pub sequences: Vec<(String, i64)>,
+    /// Scopes that have a ledger.
+    pub scopes: Vec<crate::policy::limits::LimitScope>,
+}
+
+/// Records to be written as they are.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Campaigns.
+    pub campaigns: Vec<CampaignRecord>,
+    /// Contacts of campaigns and contact lists.
+    pub contacts: Vec<Contact>,
+    /// Attempts; their contacts must be there or in this snapshot.
+    pub attempts: Vec<Attempt>,
+    /// Suppressions.
+    pub suppressions: Vec<Suppression>,
+    /// Documents with their collection.
+    pub documents: Vec<(String, Document)>,
+    /// Sequences with the last number given.
+    pub sequences: Vec<(String, i64)>,
+    /// Ledgers; `in_flight` and `reserved` must agree with the open attempts.
+    pub ledgers: Vec<(crate::policy::limits::LimitScope, crate::policy::limits::Ledger)>,
+}
+
 /// The day an attempt's start was counted on, kept by stores with the attempt so that a give-back counts on the same day.
 pub type ClaimedDay = Option<Date>;
 
