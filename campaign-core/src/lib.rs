@@ -13,9 +13,11 @@ pub mod outcome;
 pub mod phone;
 pub mod policy;
 pub mod schedule;
+pub mod simulate;
 pub mod store;
 pub mod template;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use engine::{Engine, EngineBuilder, EngineOptions, EventStream};
 pub use error::{Error, Kind, Result, Retry};

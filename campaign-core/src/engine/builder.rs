@@ -1,0 +1,147 @@
+//! Building an engine.
+
+use super::Engine;
+use super::core::Core;
+use crate::campaign::CampaignKind;
+use crate::dialer::Dialer;
+use crate::executor::{Executor, TokioExecutor};
+use crate::policy::limits::Rate;
+use crate::store::ContactStore;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of a node. The defaults suit one process on SQLite as well as many on a shared store.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// A name for people. Default: `node-` and the process id.
+    pub node_name: String,
+    /// How long this node may be silent before others take over its attempts. At least 100 ms. Default 15 s.
+    pub lease: Duration,
+    /// The longest time the process may stand still between the last check and the hand-off (a debugger, a suspended machine).
+    /// Attempts of a dead node are left alone for this long. Default 10 s.
+    pub longest_pause: Duration,
+    /// How often the node looks for changes made by other processes on the same store. `None`: there are none. Default 500 ms.
+    pub poll_interval: Option<Duration>,
+    /// How far ahead attempts are claimed. Default 1 s.
+    pub look_ahead: Duration,
+    /// At most so many contacts per claim, and outcomes per settlement. Default 1000.
+    pub batch: u32,
+    /// Attempts at once over all campaigns and nodes; shared fairly by priority. Default: no cap.
+    pub max_in_flight: Option<u32>,
+    /// Starts per time over all campaigns and nodes. Default: no limit.
+    pub max_rate: Option<Rate>,
+    /// How long a provider that knows nothing is asked about an attempt in doubt, after the longest time the attempt can have lasted. Default 10 min.
+    pub doubt_patience: Duration,
+    /// Events kept for a slow reader before it misses some. Default 4096.
+    pub event_buffer: usize,
+    /// Seed of retry jitter. Default 0.
+    pub seed: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            node_name: format!("node-{}", std::process::id()),
+            lease: Duration::from_secs(15),
+            longest_pause: Duration::from_secs(10),
+            poll_interval: Some(Duration::from_millis(500)),
+            look_ahead: Duration::from_secs(1),
+            batch: 1000,
+            max_in_flight: None,
+            max_rate: None,
+            doubt_patience: Duration::from_secs(600),
+            event_buffer: 4096,
+            seed: 0,
+        }
+    }
+}
+
+/// Collects the parts of an [`Engine`].
+#[derive(Default)]
+pub struct EngineBuilder {
+    store: Option<Arc<dyn ContactStore>>,
+    dialer: Option<Arc<dyn Dialer>>,
+    executor: Option<Arc<dyn Executor>>,
+    options: EngineOptions,
+    kinds: HashMap<String, Arc<dyn CampaignKind>>,
+}
+
+impl EngineBuilder {
+    /// Where everything durable lives. Required.
+    #[must_use]
+    pub fn store(self, store: impl ContactStore) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// A store that is shared already.
+    #[must_use]
+    pub fn shared_store(mut self, store: Arc<dyn ContactStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Who places calls and sends messages. Required.
+    #[must_use]
+    pub fn dialer(self, dialer: impl Dialer) -> Self {
+        self.shared_dialer(Arc::new(dialer))
+    }
+
+    /// A dialer that is shared already.
+    #[must_use]
+    pub fn shared_dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
+    /// What runs the tasks. Default: the tokio runtime of the caller.
+    #[must_use]
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executor = Some(Arc::new(executor));
+        self
+    }
+
+    /// Changes the settings.
+    #[must_use]
+    pub fn options(mut self, change: impl FnOnce(&mut EngineOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Registers a user's own kind of campaign under the name that [`crate::campaign::CampaignType::Custom`] carries.
+    #[must_use]
+    pub fn campaign_kind(mut self, name: impl Into<String>, kind: impl CampaignKind) -> Self {
+        self.kinds.insert(name.into(), Arc::new(kind));
+        self
+    }
+
+    /// Registers the node on the store and starts it. Campaigns that were running go on.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] when the store or the dialer is missing or a setting is out of range, or there is neither an
+    /// executor nor a tokio runtime; whatever the store reports.
+    pub async fn build(self) -> Result<Engine> {
+        let store = self.store.ok_or_else(|| Error::invalid("store", "an engine needs a store; give one with `.store(...)`"))?;
+        let dialer = self.dialer.ok_or_else(|| Error::invalid("dialer", "an engine needs a dialer; give one with `.dialer(...)`"))?;
+        let executor = match self.executor {
+            Some(executor) => executor,
+            None => Arc::new(TokioExecutor::current().ok_or_else(|| {
+                Error::invalid("executor", "build the engine inside of a tokio runtime, or give an executor with `.executor(...)`")
+            })?),
+        };
+        if self.options.lease < Duration::from_millis(100) {
+            return Err(Error::invalid("lease", "must be at least 100 ms"));
+        }
+        if self.options.batch == 0 {
+            return Err(Error::invalid("batch", "must be at least 1"));
+        }
+        Core::start(store, dialer, executor, self.options, self.kinds).await
+    }
+}
+
+impl std::fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

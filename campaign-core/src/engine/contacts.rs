@@ -1,0 +1,491 @@
+//! Contacts, contact lists and the suppression list.
+
+use super::Engine;
+use super::core::Core;
+use super::handoff::view;
+use super::starts;
+use crate::campaign::Next;
+use crate::contact::{Contact, ContactSource, ContactStatus, NewContact, Owner};
+use crate::id::{CampaignId, ContactId, ListId};
+use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, Progress};
+use crate::outcome::Attempt;
+use crate::phone::PhoneNumber;
+use crate::policy::transition::{self, ContactEvent};
+use crate::store::{
+    AddContacts, Added, AttemptQuery, BulkAction, ContactQuery, DocumentQuery, DuplicatePolicy, Page, Paging, PutDocument, Suppression,
+    SuppressionKey, SuppressionQuery, SuppressionScope, UpdateContact,
+};
+use crate::{Error, Kind, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Rows read and stored at a time.
+const BATCH: usize = 2_000;
+/// The collection that names contact lists.
+const LISTS: &str = "contact_list";
+
+/// How far an import is, for a progress display.
+pub type ImportProgress = Progress;
+
+/// A reusable list of contacts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContactList {
+    /// Its id.
+    pub id: ListId,
+    /// Its name.
+    pub name: String,
+    /// Free text.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl Engine {
+    /// Imports a file (or rows) into a campaign. Good rows always go in; bad ones are in the report.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all (format, header, encoding), the campaign does not exist, or the store fails. Rows
+    /// stored before an error stay; importing the file again skips them as duplicates.
+    pub async fn import_contacts(&self, campaign: CampaignId, source: ImportSource, options: ImportOptions) -> Result<ImportReport> {
+        self.import_with_progress(Owner::Campaign(campaign), source, options, |_| {}).await
+    }
+
+    /// As [`Engine::import_contacts`], into a campaign or a contact list, with a callback after every batch of rows.
+    ///
+    /// # Errors
+    /// As [`Engine::import_contacts`].
+    pub async fn import_with_progress(
+        &self,
+        owner: Owner,
+        source: ImportSource,
+        options: ImportOptions,
+        mut progress: impl FnMut(ImportProgress) + Send,
+    ) -> Result<ImportReport> {
+        let core = &self.core;
+        self.exists(owner).await?;
+        let duplicates = options.duplicates;
+        let replace = options.replace_untouched;
+        let mut reader = Reading::start(core, source, options);
+        // The header has been read when the first batch arrives, so a file of the wrong kind replaces nothing.
+        let mut next = reader.next().await?;
+        if let (true, Owner::Campaign(campaign)) = (replace, owner) {
+            starts::bulk(core, campaign, BulkAction::RemoveUntouched).await?;
+        }
+        let mut added_all = Vec::new();
+        while let Step::Batch(batch, read) = next {
+            let added = self.store_batch(owner, batch, duplicates).await?;
+            progress(read);
+            added_all.push(added);
+            next = reader.next().await?;
+        }
+        let Step::Done(mut report) = next else { return Err(Error::new(Kind::Internal, "the import ended without a report")) };
+        for added in &added_all {
+            report.record(added);
+        }
+        if let Owner::Campaign(campaign) = owner {
+            self.note_import(campaign, &report).await?;
+        }
+        Ok(report)
+    }
+
+    /// Adds contacts by a call, along the same path as an import: objects with the keys a file would have as headers.
+    ///
+    /// # Errors
+    /// As [`Engine::import_contacts`].
+    pub async fn add_contacts(
+        &self,
+        campaign: CampaignId,
+        rows: Vec<serde_json::Map<String, serde_json::Value>>,
+        options: ImportOptions,
+    ) -> Result<ImportReport> {
+        self.import_contacts(campaign, ImportSource::Rows(rows), options).await
+    }
+
+    async fn store_batch(&self, owner: Owner, batch: Batch, duplicates: DuplicatePolicy) -> Result<Vec<Added>> {
+        self.store_contacts(owner, batch.contacts.into(), duplicates).await
+    }
+
+    async fn store_contacts(&self, owner: Owner, contacts: Arc<[NewContact]>, duplicates: DuplicatePolicy) -> Result<Vec<Added>> {
+        let core = &self.core;
+        let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, now: core.now() };
+        let added = core.guarded(core.store.add_contacts(add)).await?;
+        if let Owner::Campaign(campaign) = owner {
+            core.look_by(campaign, core.now());
+        }
+        Ok(added)
+    }
+
+    async fn exists(&self, owner: Owner) -> Result<()> {
+        match owner {
+            Owner::Campaign(campaign) => self.core.record(campaign).await.map(drop),
+            Owner::List(list) => self.get_list(list).await.map(drop),
+        }
+    }
+
+    /// Remembers the file and which variables there are now.
+    async fn note_import(&self, campaign: CampaignId, report: &ImportReport) -> Result<()> {
+        let now = self.core.now();
+        let found = report.mapping.variable_headers();
+        self.core
+            .change(campaign, None, |record| {
+                let mut spec = crate::campaign::CampaignSpec::clone(&record.spec);
+                spec.available_variables.extend(found.clone());
+                record.spec = Arc::new(spec);
+                if report.format.is_some() {
+                    record.last_import_file_name.clone_from(&report.file_name);
+                    record.last_import_date = Some(now);
+                    record.last_import_row_count = Some(report.total);
+                }
+                Ok(())
+            })
+            .await
+            .map(drop)
+    }
+
+    /// One contact.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it does not exist.
+    pub async fn get_contact(&self, id: ContactId) -> Result<Contact> {
+        self.core.guarded(self.core.store.contact(id)).await?.ok_or_else(|| Error::not_found("contact", id))
+    }
+
+    /// Contacts of a campaign or a contact list.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_contacts(&self, query: ContactQuery) -> Result<Page<Contact>> {
+        self.core.guarded(self.core.store.contacts(query)).await
+    }
+
+    /// Removes contacts of a campaign or a contact list that are not being contacted right now; returns how many went.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove_contacts(&self, owner: Owner, ids: Vec<ContactId>) -> Result<u64> {
+        let removed = self.core.guarded(self.core.store.remove_contacts(owner, ids)).await?;
+        self.core.changed();
+        Ok(removed)
+    }
+
+    /// Says that a person answered back (a message, a returned call). Mixed campaigns branch on it at once.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the contact does not exist.
+    pub async fn record_reply(&self, id: ContactId) -> Result<Contact> {
+        let core = &self.core;
+        for _ in 0..100 {
+            let contact = self.get_contact(id).await?;
+            let now = core.now();
+            let mut update = UpdateContact {
+                id,
+                expected_version: contact.state.version,
+                transition: None,
+                reason: None,
+                due_at: None,
+                step: None,
+                replied_at: Some(now),
+                now,
+            };
+            if contact.state.status == ContactStatus::Pending
+                && let Owner::Campaign(campaign) = contact.owner
+            {
+                self.plan_after_reply(campaign, contact, now, &mut update).await?;
+            }
+            match core.guarded(core.store.update_contact(update)).await {
+                Ok(contact) => {
+                    core.changed();
+                    return Ok(contact);
+                }
+                Err(error) if error.kind() == Kind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Conflict, "the contact is being changed by others; try again").with("contact", id))
+    }
+
+    async fn plan_after_reply(&self, campaign: CampaignId, mut contact: Contact, now: Timestamp, update: &mut UpdateContact) -> Result<()> {
+        let core = &self.core;
+        let active = core.active(campaign).await?;
+        let history = history(core, &contact).await?;
+        contact.state.replied_at = Some(now);
+        match active.policy.next(&view(core, &active, &contact, &history), now) {
+            Next::Reach(step) => {
+                update.due_at = Some(contact.state.due_at.min(now));
+                update.step = Some(step);
+            }
+            Next::Wait { until, step, reason } => {
+                update.due_at = Some(until);
+                update.step = Some(step);
+                update.reason = Some(reason);
+            }
+            Next::Finish { status, reason } => {
+                update.transition = Some(transition::contact(contact.state.status, ContactEvent::Finish(status))?);
+                update.reason = Some(reason);
+            }
+        }
+        Ok(())
+    }
+
+    // --- contact lists ---------------------------------------------------------------------------------------------------
+
+    /// Creates a contact list.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for an empty name.
+    pub async fn create_list(&self, name: &str, description: Option<&str>) -> Result<ContactList> {
+        if name.trim().is_empty() {
+            return Err(Error::invalid("name", "a contact list needs a name"));
+        }
+        let core = &self.core;
+        let id = ListId(core.guarded(core.store.next_number(LISTS.to_owned())).await?);
+        let list =
+            ContactList { id, name: name.trim().to_owned(), description: description.map(str::to_owned), created_at: core.now() };
+        let value = serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
+        let put = PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision: Some(0) };
+        core.guarded(core.store.put_document(put)).await?;
+        Ok(list)
+    }
+
+    /// One contact list.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it does not exist.
+    pub async fn get_list(&self, id: ListId) -> Result<ContactList> {
+        let query = DocumentQuery { collection: LISTS.to_owned(), key: Some(list_key(id)), after: None, limit: 1 };
+        let found = self.core.guarded(self.core.store.documents(query)).await?;
+        found.into_iter().next().map(|document| parse_list(document.value)).unwrap_or_else(|| Err(Error::not_found("contact list", id)))
+    }
+
+    /// Every contact list, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn lists(&self) -> Result<Vec<ContactList>> {
+        let mut lists = Vec::new();
+        let mut after = None;
+        loop {
+            let query = DocumentQuery { collection: LISTS.to_owned(), key: None, after: after.take(), limit: 1000 };
+            let page = self.core.guarded(self.core.store.documents(query)).await?;
+            after = page.last().map(|document| document.key.clone());
+            let last = page.len() < 1000;
+            for document in page {
+                lists.push(parse_list(document.value)?);
+            }
+            if last {
+                return Ok(lists);
+            }
+        }
+    }
+
+    /// Deletes a contact list with its contacts. Campaigns it was attached to keep theirs.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete_list(&self, id: ListId) -> Result<()> {
+        let owner = Owner::List(id);
+        loop {
+            let query = ContactQuery { paging: Paging { offset: 0, limit: 1000 }, count: false, ..ContactQuery::of(owner) };
+            let ids: Vec<ContactId> = self.list_contacts(query).await?.items.iter().map(|contact| contact.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            self.remove_contacts(owner, ids).await?;
+        }
+        self.core.guarded(self.core.store.delete_document(LISTS.to_owned(), list_key(id))).await.map(drop)
+    }
+
+    /// Copies the contacts of a list into a campaign. Numbers the campaign has already are counted as duplicates.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the list or the campaign does not exist.
+    pub async fn attach_list(&self, list: ListId, campaign: CampaignId) -> Result<ImportReport> {
+        self.exists(Owner::List(list)).await?;
+        self.exists(Owner::Campaign(campaign)).await?;
+        let mut report = ImportReport::default();
+        let mut after = None;
+        loop {
+            let query = ContactQuery { after, paging: Paging { offset: 0, limit: BATCH as u32 }, count: false, ..ContactQuery::of(Owner::List(list)) };
+            let page = self.list_contacts(query).await?.items;
+            let Some(last) = page.last() else { return Ok(report) };
+            after = Some(last.id);
+            let contacts: Arc<[NewContact]> =
+                page.iter().map(|contact| NewContact { source: ContactSource::List, ..NewContact::clone(&contact.person) }).collect();
+            report.total += contacts.len() as u64;
+            report.record(&self.store_contacts(Owner::Campaign(campaign), contacts, DuplicatePolicy::Skip).await?);
+        }
+    }
+
+    // --- suppression -----------------------------------------------------------------------------------------------------
+
+    /// Puts numbers on the suppression list. They are not contacted any more, on any channel, from the next hand-off on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn suppress(&self, entries: Vec<Suppression>) -> Result<()> {
+        self.core.guarded(self.core.store.suppress(entries)).await?;
+        self.core.changed();
+        self.core.acknowledge().await;
+        Ok(())
+    }
+
+    /// Takes numbers off the suppression list; returns how many were on it. Contacts skipped meanwhile stay skipped.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unsuppress(&self, keys: Vec<SuppressionKey>) -> Result<u64> {
+        let removed = self.core.guarded(self.core.store.unsuppress(keys)).await?;
+        self.core.changed();
+        Ok(removed)
+    }
+
+    /// Entries of the suppression list, by number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn suppressions(&self, query: SuppressionQuery) -> Result<Page<Suppression>> {
+        self.core.guarded(self.core.store.suppressions(query)).await
+    }
+
+    /// Imports a file of numbers into the suppression list. A `reason` column is taken over; without one the reason is `reason`.
+    ///
+    /// # Errors
+    /// As [`Engine::import_contacts`].
+    pub async fn import_suppressions(&self, source: ImportSource, options: ImportOptions, scope: SuppressionScope, reason: &str) -> Result<ImportReport> {
+        let core = &self.core;
+        let mut reader = Reading::start(core, source, options);
+        let mut imported = 0;
+        loop {
+            match reader.next().await? {
+                Step::Batch(batch, _) => {
+                    let created_at = core.now();
+                    let entries: Vec<Suppression> = batch
+                        .contacts
+                        .into_iter()
+                        .map(|contact| Suppression {
+                            reason: contact.variables.get("reason").and_then(|value| value.as_str()).unwrap_or(reason).to_owned(),
+                            phone: contact.phone,
+                            scope,
+                            source: Some("import".to_owned()),
+                            created_at,
+                            expires_at: None,
+                        })
+                        .collect();
+                    imported += entries.len() as u64;
+                    self.suppress(entries).await?;
+                }
+                Step::Done(mut report) => {
+                    report.imported = imported;
+                    return Ok(report);
+                }
+            }
+        }
+    }
+
+    /// Writes the suppression list as CSV: `phone_number,scope,reason,source,created_at,expires_at`. Returns how many entries.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the writer fails.
+    pub async fn export_suppressions(&self, to: impl std::io::Write + Send) -> Result<u64> {
+        let failed = |error: csv::Error| Error::new(Kind::Unavailable, "the export could not be written").with_source(error);
+        let mut csv = csv::Writer::from_writer(to);
+        csv.write_record(["phone_number", "scope", "reason", "source", "created_at", "expires_at"]).map_err(failed)?;
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let query = SuppressionQuery { after: after.take(), paging: Paging { offset: 0, limit: 1000 }, ..SuppressionQuery::default() };
+            let page = self.suppressions(query).await?.items;
+            for entry in &page {
+                let scope = match entry.scope {
+                    SuppressionScope::Everything => "everything".to_owned(),
+                    SuppressionScope::Campaign(id) => format!("campaign:{id}"),
+                };
+                let expires = entry.expires_at.map(|at| at.to_string()).unwrap_or_default();
+                let source = entry.source.as_deref().unwrap_or_default();
+                csv.write_record([entry.phone.as_str(), &scope, &entry.reason, source, &entry.created_at.to_string(), &expires]).map_err(failed)?;
+                count += 1;
+            }
+            match page.last() {
+                Some(last) => after = Some(SuppressionKey { phone: last.phone.clone(), scope: last.scope }),
+                None => break,
+            }
+        }
+        csv.flush().map_err(|error| Error::new(Kind::Unavailable, "the export could not be written").with_source(error))?;
+        Ok(count)
+    }
+
+    /// Whether a number is suppressed everywhere, now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn is_suppressed(&self, phone: &PhoneNumber) -> Result<bool> {
+        let now = self.core.now();
+        let query = SuppressionQuery { phone: Some(phone.clone()), scope: Some(SuppressionScope::Everything), ..SuppressionQuery::default() };
+        Ok(self.suppressions(query).await?.items.iter().any(|entry| entry.expires_at.is_none_or(|at| at > now)))
+    }
+}
+
+/// Settled attempts of the contact's current run that consumed one, oldest first.
+pub(crate) async fn history(core: &Arc<Core>, contact: &Contact) -> Result<Vec<Attempt>> {
+    let query = AttemptQuery {
+        contact: Some(contact.id),
+        run: Some(contact.state.run),
+        paging: Paging { offset: 0, limit: 1000 },
+        ..AttemptQuery::default()
+    };
+    let mut attempts = core.guarded(core.store.attempts(query)).await?.items;
+    attempts.retain(|attempt| attempt.outcome.is_some());
+    attempts.reverse();
+    Ok(attempts)
+}
+
+fn list_key(id: ListId) -> String {
+    // Padded, so that keys sort as numbers.
+    format!("{:016}", id.0)
+}
+
+fn parse_list(value: serde_json::Value) -> Result<ContactList> {
+    serde_json::from_value(value).map_err(|error| Error::new(Kind::Corrupt, "a stored contact list cannot be read").with_source(error))
+}
+
+/// What the reading thread gives.
+enum Step {
+    Batch(Batch, Progress),
+    Done(Box<ImportReport>),
+}
+
+/// A file being read on a thread of its own, two batches ahead of the store.
+struct Reading {
+    steps: mpsc::Receiver<Result<Step>>,
+}
+
+impl Reading {
+    fn start(core: &Arc<Core>, source: ImportSource, options: ImportOptions) -> Self {
+        let (send, steps) = mpsc::channel(2);
+        core.executor.spawn_blocking(Box::new(move || {
+            let mut read = || -> Result<Option<Step>> {
+                let mut importer = Importer::open(source, options)?;
+                while let Some(batch) = importer.next_batch(BATCH)? {
+                    let progress = importer.progress();
+                    if send.blocking_send(Ok(Step::Batch(batch, progress))).is_err() {
+                        // Nobody waits for the rest.
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(Step::Done(Box::new(importer.into_report()))))
+            };
+            if let Some(last) = read().transpose() {
+                let _ = send.blocking_send(last);
+            }
+        }));
+        Self { steps }
+    }
+
+    async fn next(&mut self) -> Result<Step> {
+        self.steps.recv().await.unwrap_or_else(|| Err(Error::new(Kind::Internal, "reading the file ended unexpectedly")))
+    }
+}

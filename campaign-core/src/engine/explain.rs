@@ -1,0 +1,1 @@
+//! Why a contact is not being reached, and why a campaign does not move.

@@ -1,0 +1,112 @@
+//! Attempts nobody knows the end of: taken over from dead nodes, or left in doubt by the dialer.
+//!
+//! Never redialled blindly. The provider is asked; only when it says that the attempt never happened does the contact go back
+//! into the queue, and when nobody can ever say, the contact ends as failed with the reason `in_doubt`.
+
+use super::core::{Core, Phase, later};
+use super::handoff::Subject;
+use super::plan;
+use crate::Result;
+use crate::dialer::{FindRequest, Found, Idempotency};
+use crate::outcome::{Disposition, Outcome};
+use crate::store::{Placed, TakeOver, TakenOver};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Looks for attempts of dead nodes, at the start and then twice in the length of a lease.
+pub(crate) async fn take_over(core: Arc<Core>) {
+    loop {
+        if core.phase() == Phase::Running {
+            match take(&core).await {
+                // A full batch: there may be more.
+                Ok(taken) if taken >= core.options.batch as usize => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "looking for attempts of dead nodes failed; trying again"),
+            }
+        }
+        if core.phase() == Phase::Stopped {
+            return;
+        }
+        core.sleep(core.options.lease / 2).await;
+    }
+}
+
+async fn take(core: &Arc<Core>) -> Result<usize> {
+    let quarantine = core.options.longest_pause + core.capabilities.max_request_time + core.capabilities.lookup_lag;
+    let request = TakeOver {
+        token: core.token()?,
+        quarantine: SignedDuration::try_from(quarantine).unwrap_or(SignedDuration::MAX),
+        limit: core.options.batch,
+        now: core.now(),
+    };
+    let taken = core.guarded(core.store.take_over(request)).await?;
+    let count = taken.len();
+    if count > 0 {
+        tracing::info!(count, "took over attempts of a node that is gone; the provider is asked about each");
+    }
+    for TakenOver { attempt, contact, history } in taken {
+        let id = attempt.campaign;
+        core.take_off(id);
+        match core.active(id).await {
+            Ok(active) => {
+                let since = attempt.start_at;
+                core.spawn(resolve(Arc::clone(core), Subject { active, attempt, contact, history }, since));
+            }
+            Err(error) => {
+                tracing::error!(campaign = %id, %error, "an attempt that was taken over cannot be looked at");
+                core.land(id);
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Asks the provider until it knows, or until nobody can know any more. `since` is the last moment the attempt can have been handed over.
+pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp) {
+    let capabilities = &core.capabilities;
+    core.executor.sleep_until(later(since, capabilities.lookup_lag)).await;
+    let spec = &subject.active.record.spec;
+    let longest = Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;
+    let give_up = later(since, longest + capabilities.lookup_lag + core.options.doubt_patience);
+    let request = FindRequest {
+        attempt_id: subject.attempt.id,
+        key: Arc::clone(&subject.attempt.key),
+        channel: subject.attempt.step.channel,
+        to: subject.contact.person.phone.clone(),
+        from: subject.attempt.from.clone(),
+        since: subject.attempt.claimed_at,
+        provider_ref: subject.attempt.provider_ref.clone(),
+    };
+    let mut delay = Duration::from_secs(1);
+    loop {
+        let now = core.now();
+        match core.dialer.find(request.clone()).await {
+            Ok(Found::Ended(outcome)) => return core.end(plan::outcome(&core, &subject, Some(since), outcome, core.now())),
+            Ok(Found::NeverHappened) => {
+                return core.end(plan::give_back(&subject, now, "never_happened", "The provider never saw the attempt; another follows."));
+            }
+            Ok(Found::Running { provider_ref }) => {
+                if request.provider_ref.as_deref() != Some(provider_ref.as_str()) {
+                    let placed = Placed { attempt: subject.attempt.id, token: subject.attempt.claimed_by, provider_ref, at: since };
+                    if let Err(error) = core.guarded(core.store.placed(vec![placed])).await {
+                        tracing::warn!(%error, "the provider's reference was not stored");
+                    }
+                }
+            }
+            Ok(Found::Unknown) if capabilities.idempotency == Idempotency::None => return core.end(in_doubt(&core, &subject, since)),
+            Ok(Found::Unknown) => {}
+            Err(error) => tracing::debug!(%error, attempt = %subject.attempt.id, "the provider could not be asked; trying again"),
+        }
+        if now >= give_up {
+            return core.end(in_doubt(&core, &subject, since));
+        }
+        core.executor.sleep_until(later(now, delay).min(give_up)).await;
+        delay = (delay * 2).min(Duration::from_secs(60));
+    }
+}
+
+fn in_doubt(core: &Arc<Core>, subject: &Subject, since: Timestamp) -> super::settler::Ended {
+    let outcome = Outcome::new(Disposition::InDoubt).with_detail("Nobody can say whether the person was reached, so nobody is called again.");
+    plan::outcome(core, subject, Some(since), outcome, core.now())
+}

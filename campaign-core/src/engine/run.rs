@@ -1,0 +1,322 @@
+//! The loop: what is due, claimed; what is claimed, handed over.
+//!
+//! One task per node. It sleeps until the next contact is due, the next window opens or the next slot is free, and is woken
+//! by settlements and changes. What follows a claim happens in a task per attempt (`handoff.rs`); what follows an outcome in
+//! `settler.rs`.
+
+use super::active::Active;
+use super::core::{Agenda, Core, Phase, earlier, later};
+use super::{handoff, starts};
+use crate::campaign::{CampaignRecord, CampaignStatus};
+use crate::contact::{Reason, ZoneKey};
+use crate::event::EventKind;
+use crate::id::CampaignId;
+use crate::policy::limits::{LimitBlock, LimitKind, LimitScope};
+use crate::policy::share::{Demand, divide};
+use crate::policy::transition::CampaignEvent;
+use crate::schedule::ZoneClock;
+use crate::store::{BulkAction, CampaignQuery, ClaimRequest, Claims, Paging};
+use crate::{Kind, Result};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Runs until the node drains.
+pub(crate) async fn run(core: Arc<Core>) {
+    loop {
+        if core.phase() != Phase::Running {
+            return;
+        }
+        if let Err(error) = refresh(&core).await {
+            tracing::warn!(%error, "the store cannot be read; nothing is started meanwhile");
+        }
+        starts::begin_due(&core);
+        for (active, max) in ready(&core).await {
+            let next = match claim(&core, &active, max).await {
+                Ok(next) => next,
+                Err(error) => back_off(&core, &active, &error),
+            };
+            schedule(&core, active.id(), next);
+        }
+        let until = wake_at(&core);
+        tokio::select! {
+            biased;
+            () = core.wake.notified() => {}
+            () = core.executor.sleep_until(until) => {}
+        }
+    }
+}
+
+/// When and why to look at a campaign again.
+struct Next {
+    at: Timestamp,
+    block: Option<LimitBlock>,
+    failed: bool,
+}
+
+impl Next {
+    fn at(at: Timestamp) -> Self {
+        Self { at, block: None, failed: false }
+    }
+}
+
+/// Reads which campaigns run and which wait for their start, when something changed since the last time.
+async fn refresh(core: &Arc<Core>) -> Result<()> {
+    let changes = core.guarded(core.store.changes()).await?;
+    if *core.read_at_change.lock() == Some(changes) {
+        return Ok(());
+    }
+    let mut records: Vec<CampaignRecord> = Vec::new();
+    loop {
+        let query = CampaignQuery {
+            statuses: vec![CampaignStatus::Running, CampaignStatus::Scheduled],
+            paging: Paging { offset: records.len() as u64, limit: 1000 },
+            ..CampaignQuery::default()
+        };
+        let page = core.guarded(core.store.campaigns(query)).await?;
+        let last = page.items.len() < 1000;
+        records.extend(page.items);
+        if last {
+            break;
+        }
+    }
+    let now = core.now();
+    let mut failed = Vec::new();
+    {
+        let mut agenda = core.agenda.lock();
+        let mut waiting = core.starts.lock();
+        waiting.clear();
+        let mut old = std::mem::take(&mut *agenda);
+        for record in records {
+            let id = record.id;
+            if record.status == CampaignStatus::Scheduled {
+                waiting.insert(id, if record.run.resetting { now } else { record.run.next_start.unwrap_or(now) });
+                continue;
+            }
+            match old.remove(&id) {
+                Some(mut kept) if kept.active.record.revision == record.revision => {
+                    kept.look_at = now;
+                    agenda.insert(id, kept);
+                }
+                previous => match core.activate(record) {
+                    Ok(active) => {
+                        let in_flight = previous.map_or(0, |previous| previous.in_flight);
+                        agenda.insert(id, Agenda { active: Arc::new(active), look_at: now, block: None, in_flight, failures: 0 });
+                    }
+                    Err(error) => failed.push((id, error)),
+                },
+            }
+        }
+    }
+    for (id, error) in failed {
+        // A campaign that does not compile here (a kind that is not registered, say) is nobody else's trouble.
+        tracing::error!(campaign = %id, %error, "the campaign cannot run on this node");
+        core.hub.send(id, now, EventKind::Error { code: error.kind().to_string(), message: error.to_string() });
+    }
+    *core.read_at_change.lock() = Some(changes);
+    Ok(())
+}
+
+/// The campaigns to claim for now, with how many each may start: a fair share when they compete for the same limits.
+async fn ready(core: &Arc<Core>) -> Vec<(Arc<Active>, u32)> {
+    let now = core.now();
+    if core.token().is_err() {
+        return Vec::new();
+    }
+    if let Some(until) = *core.throttled_until.lock()
+        && now < until
+    {
+        return Vec::new();
+    }
+    let batch = core.options.batch;
+    let (due, demands): (Vec<Arc<Active>>, Vec<Demand>) = core
+        .agenda
+        .lock()
+        .values()
+        .filter(|agenda| agenda.look_at <= now)
+        .map(|agenda| {
+            let spec = &agenda.active.record.spec;
+            let wants = spec.concurrent_limit.map_or(batch, |limit| limit.saturating_sub(agenda.in_flight).clamp(1, batch));
+            let demand =
+                Demand { campaign: agenda.active.id(), weight: spec.priority.weight(), in_flight: agenda.in_flight, wants };
+            (Arc::clone(&agenda.active), demand)
+        })
+        .unzip();
+    let free = if due.len() > 1 { free_for_all(core).await } else { None };
+    let shares = match free {
+        Some(free) => divide(&demands, free),
+        None => demands.iter().map(|demand| demand.wants).collect(),
+    };
+    due.into_iter().zip(shares).filter(|(_, share)| *share > 0).collect()
+}
+
+/// How many attempts all campaigns together may start at once under the limits they share; `None` when they share none.
+async fn free_for_all(core: &Arc<Core>) -> Option<u32> {
+    let look_ahead = core.options.look_ahead.as_secs_f64();
+    let mut free: Option<u32> = None;
+    let mut at_most = |limit: u32| free = Some(free.map_or(limit, |free| free.min(limit)));
+    for rate in [core.options.max_rate.map(|rate| (rate.starts, rate.per_seconds)), core.capabilities.calls_per_second.map(|cps| (cps, 1))]
+        .into_iter()
+        .flatten()
+    {
+        at_most((f64::from(rate.0) / f64::from(rate.1.max(1)) * look_ahead / 2.0).ceil() as u32);
+    }
+    let caps = [
+        core.options.max_in_flight.map(|max| (LimitScope::Deployment, max)),
+        core.capabilities.account.clone().zip(core.capabilities.max_concurrent).map(|(account, max)| (LimitScope::Account(account), max)),
+    ];
+    let (scopes, maxima): (Vec<LimitScope>, Vec<u32>) = caps.into_iter().flatten().unzip();
+    if !scopes.is_empty()
+        && let Ok(ledgers) = core.guarded(core.store.ledgers(scopes)).await
+    {
+        for (ledger, max) in ledgers.iter().zip(maxima) {
+            at_most(max.saturating_sub(ledger.in_flight));
+        }
+    }
+    free
+}
+
+/// Claims for one campaign and hands what it got to tasks of their own.
+async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next> {
+    let now = core.now();
+    let id = active.id();
+    let spec = &active.record.spec;
+    if spec.deadline.is_some_and(|deadline| now >= deadline) {
+        let reason = Reason::new("deadline", "The campaign's deadline has passed.");
+        starts::bulk(core, id, BulkAction::Skip { reason }).await?;
+    }
+    let pending = core.guarded(core.store.pending_zones(id)).await?;
+    if pending.is_empty() {
+        starts::complete_if_done(core, id).await?;
+        return Ok(Next::at(Timestamp::MAX));
+    }
+    let horizon = later(now, core.options.look_ahead);
+    let mut open: Vec<(Timestamp, Timestamp, ZoneKey)> = Vec::new();
+    let mut next = spec.deadline.unwrap_or(Timestamp::MAX);
+    for group in pending {
+        let (closes, opens) = match active.windows.at(&group.zones, now) {
+            ZoneClock::Open { until } => (until.unwrap_or(Timestamp::MAX), now),
+            ZoneClock::Closed { opens_at: Some(at) } => {
+                next = next.min(at.max(group.first_due));
+                continue;
+            }
+            // Closed for good: claimed all the same, so that the gate at hand-off ends these contacts with its reason.
+            ZoneClock::Closed { opens_at: None } | ZoneClock::Unknown => (Timestamp::MAX, now),
+        };
+        if group.first_due.max(opens) <= horizon {
+            open.push((closes, group.first_due, group.zones));
+        } else {
+            next = next.min(earlier(group.first_due, core.options.look_ahead / 2));
+        }
+    }
+    if open.is_empty() {
+        return Ok(Next::at(next));
+    }
+    // Where the window closes first, people are reached first.
+    open.sort();
+    let (limits, grace) = active.limits(core, now);
+    let changes = core.guarded(core.store.changes()).await?;
+    let request = ClaimRequest {
+        request_id: Uuid::new_v4(),
+        token: core.token()?,
+        campaign: id,
+        expected_revision: active.record.revision,
+        max,
+        zones: open.into_iter().map(|(_, _, zones)| zones).collect(),
+        gates: active.gates.clone(),
+        limits,
+        account: core.capabilities.account.clone(),
+        first_step: active.first_step(),
+        spec_version: active.record.spec_version,
+        grace,
+        now,
+    };
+    let claims = core.guarded(core.store.claim(request)).await?;
+    let Claims { claimed, campaign_changed, block, passed_over, more, now: store_now } = claims;
+    let found = !claimed.is_empty() || passed_over > 0;
+    let here = core.now();
+    for claimed in claimed {
+        core.take_off(id);
+        core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes, here.duration_since(store_now)));
+    }
+    if found {
+        core.hub.committed();
+    }
+    if campaign_changed {
+        *core.read_at_change.lock() = None;
+        return Ok(Next::at(now));
+    }
+    if let Some(block) = block {
+        return after_block(core, active, block, now).await;
+    }
+    Ok(Next::at(if more || found { now } else { next.min(later(now, core.options.look_ahead / 2)) }))
+}
+
+/// When a limit that was met is worth another try.
+async fn after_block(core: &Arc<Core>, active: &Arc<Active>, block: LimitBlock, now: Timestamp) -> Result<Next> {
+    if block.limit == LimitKind::Budget {
+        spent_out(core, active).await?;
+    }
+    let at = match (block.limit, block.opens_at) {
+        // Slots come within reach one by one; half a look-ahead later a batch of them is.
+        (LimitKind::Rate | LimitKind::CallerIds, Some(at)) => earlier(at, core.options.look_ahead / 2).max(later(now, Duration::from_millis(1))),
+        (_, Some(at)) => at,
+        // Only a settlement opens it; one of another process is noticed by polling.
+        (_, None) => core.options.poll_interval.map_or(Timestamp::MAX, |interval| later(now, interval)),
+    };
+    Ok(Next { at, block: Some(block), failed: false })
+}
+
+/// Pauses a campaign whose budget is spent, once nothing in flight can give money back.
+async fn spent_out(core: &Arc<Core>, active: &Arc<Active>) -> Result<()> {
+    let ledgers = core.guarded(core.store.ledgers(vec![LimitScope::Campaign(active.id())])).await?;
+    if ledgers.first().is_some_and(|ledger| ledger.in_flight > 0) {
+        return Ok(());
+    }
+    let paused = core.change(active.id(), None, |record| {
+        record.status = crate::policy::transition::campaign(record.status, CampaignEvent::Pause)?.to();
+        record.reason = Some(Reason::new("budget_spent", "The budget is spent; raise it and resume to go on."));
+        record.budget_announced_percent = record.budget_announced_percent.max(100);
+        Ok(())
+    });
+    match paused.await {
+        Err(error) if error.kind() != Kind::State => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn schedule(core: &Arc<Core>, id: CampaignId, next: Next) {
+    if let Some(agenda) = core.agenda.lock().get_mut(&id) {
+        agenda.look_at = next.at;
+        agenda.block = next.block;
+        agenda.failures = if next.failed { agenda.failures.saturating_add(1) } else { 0 };
+    }
+}
+
+fn back_off(core: &Arc<Core>, active: &Arc<Active>, error: &crate::Error) -> Next {
+    let now = core.now();
+    let failures = core.agenda.lock().get(&active.id()).map_or(0, |agenda| agenda.failures);
+    let wait = Duration::from_millis(100) * 2u32.saturating_pow(failures.min(8));
+    tracing::warn!(campaign = %active.id(), %error, "claiming failed; trying again");
+    core.hub.send(active.id(), now, EventKind::Error { code: error.kind().to_string(), message: error.to_string() });
+    Next { at: later(now, wait), block: None, failed: true }
+}
+
+/// The next moment anything can happen by itself.
+fn wake_at(core: &Arc<Core>) -> Timestamp {
+    let now = core.now();
+    let mut at = core.agenda.lock().values().map(|agenda| agenda.look_at).min().unwrap_or(Timestamp::MAX);
+    if let Some(until) = *core.throttled_until.lock() {
+        at = at.max(until);
+    }
+    {
+        let beginning = core.beginning.lock();
+        let starts = core.starts.lock();
+        at = starts.iter().filter(|(id, _)| !beginning.contains(id)).map(|(_, at)| *at).fold(at, Timestamp::min);
+    }
+    match core.options.poll_interval {
+        Some(interval) => at.min(later(now, interval)),
+        None => at,
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs begin, end and follow each other.
+
+use super::core::Core;
+use crate::campaign::CampaignStatus;
+use crate::contact::Reason;
+use crate::event::EventKind;
+use crate::id::CampaignId;
+use crate::policy::transition::{self, CampaignEvent};
+use crate::schedule::{PastDue, Schedule};
+use crate::store::{BulkAction, BulkChange, SaveGuard, Selection};
+use crate::{Kind, Result};
+use jiff::SignedDuration;
+use std::sync::Arc;
+
+/// A start that is this late counts as past due.
+const PAST_DUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// Contacts per bulk change: large enough to be fast, small enough to hold up nobody.
+const BULK: u32 = 5_000;
+
+/// Begins the runs whose moment has come, each in a task of its own.
+pub(crate) fn begin_due(core: &Arc<Core>) {
+    let now = core.now();
+    let due: Vec<CampaignId> = core.starts.lock().iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+    for id in due {
+        if !core.beginning.lock().insert(id) {
+            continue;
+        }
+        let here = Arc::clone(core);
+        core.spawn(async move {
+            if let Err(error) = begin(&here, id).await {
+                tracing::error!(campaign = %id, %error, "the run did not begin; trying again");
+                here.hub.send(id, here.now(), EventKind::Error { code: error.kind().to_string(), message: error.to_string() });
+                here.sleep(std::time::Duration::from_secs(1)).await;
+            }
+            here.beginning.lock().remove(&id);
+            here.changed();
+        });
+    }
+}
+
+/// Begins the next run of a scheduled campaign, or does what its policy for past starts says.
+async fn begin(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    let now = core.now();
+    let record = core.record(id).await?;
+    if record.status != CampaignStatus::Scheduled {
+        return Ok(());
+    }
+    let late = record.run.next_start.is_some_and(|at| now.duration_since(at) > PAST_DUE_AFTER);
+    if late && !record.run.resetting {
+        match record.spec.schedule.past_due() {
+            PastDue::Run => {}
+            PastDue::Skip => return skip(core, id).await,
+            PastDue::Hold => {
+                return core
+                    .change(id, None, |record| {
+                        record.status = transition::campaign(record.status, CampaignEvent::Pause)?.to();
+                        record.reason = Some(Reason::new("past_due", "The start has passed; resume the campaign to run it now."));
+                        Ok(())
+                    })
+                    .await
+                    .map(drop);
+            }
+        }
+    }
+    start_run(core, id).await
+}
+
+/// Leaves a past occurrence out.
+async fn skip(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    let now = core.now();
+    core.change(id, None, |record| {
+        record.run.next_start = record.spec.schedule.next_start(now);
+        record.reason = Some(Reason::new("past_due", "A start whose moment had passed was left out."));
+        let event = match (record.run.next_start, &record.spec.schedule) {
+            (Some(_), _) => CampaignEvent::Schedule,
+            (None, Schedule::Recurring { .. }) => CampaignEvent::Complete,
+            (None, _) => CampaignEvent::Unschedule,
+        };
+        record.status = transition::campaign(record.status, event)?.to();
+        Ok(())
+    })
+    .await
+    .map(drop)
+}
+
+/// Starts the first run as it is; for a later one, puts every contact back to pending first. A crash in between goes on where it was.
+pub(crate) async fn start_run(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    let marked = core
+        .change(id, None, |record| {
+            if record.started_at.is_some() && !record.run.resetting {
+                record.run.number += 1;
+                record.run.resetting = true;
+            }
+            Ok(())
+        })
+        .await?;
+    if marked.run.resetting {
+        bulk(core, id, BulkAction::Reset { run: marked.run.number }).await?;
+    }
+    let now = core.now();
+    core.change(id, None, |record| {
+        record.status = transition::campaign(record.status, CampaignEvent::Start)?.to();
+        record.reason = None;
+        record.run.resetting = false;
+        record.run.next_start = None;
+        record.started_at = Some(now);
+        record.completed_at = None;
+        Ok(())
+    })
+    .await
+    .map(drop)
+}
+
+/// Repeats a bulk change until nothing is left to change; returns how many contacts it changed.
+pub(crate) async fn bulk(core: &Arc<Core>, campaign: CampaignId, action: BulkAction) -> Result<u64> {
+    bulk_of(core, campaign, Selection::All, action).await
+}
+
+/// As [`bulk`], for some of the contacts.
+pub(crate) async fn bulk_of(core: &Arc<Core>, campaign: CampaignId, selection: Selection, action: BulkAction) -> Result<u64> {
+    let mut changed = 0;
+    loop {
+        let change =
+            BulkChange { campaign, selection: selection.clone(), action: action.clone(), limit: BULK, now: core.now() };
+        let count = core.guarded(core.store.bulk_change(change)).await?;
+        changed += count;
+        if count < u64::from(BULK) {
+            return Ok(changed);
+        }
+    }
+}
+
+/// Ends the run when no contact is pending or in progress: on to the next occurrence, or completed.
+pub(crate) async fn complete_if_done(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    if core.guarded(core.store.counts(id)).await?.open() > 0 {
+        return Ok(());
+    }
+    let now = core.now();
+    let ended = core
+        .change(id, Some(SaveGuard::NoOpenContacts), |record| {
+            if record.status != CampaignStatus::Running {
+                return Err(crate::Error::new(Kind::State, "the campaign is not running"));
+            }
+            let next = match &record.spec.schedule {
+                Schedule::Recurring { .. } => record.spec.schedule.next_start(now),
+                Schedule::Immediate | Schedule::Once { .. } => None,
+            };
+            let event = if next.is_some() { CampaignEvent::Schedule } else { CampaignEvent::Complete };
+            record.status = transition::campaign(record.status, event)?.to();
+            record.run.next_start = next;
+            record.completed_at = Some(now);
+            Ok(())
+        })
+        .await;
+    match ended {
+        // Somebody added a contact, or somebody else was faster.
+        Err(error) if error.kind() == Kind::State => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Ok(()),
+    }
+}
