@@ -204,9 +204,9 @@ impl CarrierProfile {
         Ok(())
     }
 
-    /// A wait as it is waited for, after `speed`.
+    /// A wait as it is waited for, after `speed`; in whole microseconds, which is what clocks and stores keep.
     pub(super) fn scaled(&self, wait: Duration) -> Duration {
-        wait / self.speed.max(1)
+        Duration::from_micros(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX) / u64::from(self.speed.max(1)))
     }
 }
 
