@@ -6,8 +6,8 @@
 mod scripted;
 mod simulated;
 
-pub use scripted::ScriptedDialer;
-pub use simulated::{CarrierProfile, SimulatedDialer};
+pub use scripted::{Recorded, Script, ScriptedDialer};
+pub use simulated::{CallMix, CarrierProfile, CarrierStats, HandOff, MessageMix, SimulatedDialer, Span, TalkTime};
 
 use crate::campaign::VoicemailSettings;
 use crate::contact::Variables;
@@ -191,6 +191,8 @@ pub struct FindRequest {
     pub from: Option<Arc<str>>,
     /// When the intent was written; a hand-off cannot be older.
     pub since: Timestamp,
+    /// When the question is asked, by the engine's clock; a dialer has no other.
+    pub now: Timestamp,
     /// The provider's reference, when it is known.
     pub provider_ref: Option<String>,
 }
