@@ -69,18 +69,20 @@ pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp)
     let spec = &subject.active.record.spec;
     let longest = Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;
     let give_up = later(since, longest + capabilities.lookup_lag + core.options.doubt_patience);
-    let request = FindRequest {
+    let mut request = FindRequest {
         attempt_id: subject.attempt.id,
         key: Arc::clone(&subject.attempt.key),
         channel: subject.attempt.step.channel,
         to: subject.contact.person.phone.clone(),
         from: subject.attempt.from.clone(),
         since: subject.attempt.claimed_at,
+        now: core.now(),
         provider_ref: subject.attempt.provider_ref.clone(),
     };
     let mut delay = Duration::from_secs(1);
     loop {
         let now = core.now();
+        request.now = now;
         match core.dialer.find(request.clone()).await {
             Ok(Found::Ended(outcome)) => return core.end(plan::outcome(&core, &subject, Some(since), outcome, core.now())),
             Ok(Found::NeverHappened) => {

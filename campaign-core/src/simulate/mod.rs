@@ -119,7 +119,7 @@ async fn run(
     options: SimulateOptions,
     start: Timestamp,
 ) -> Result<SimulationReport> {
-    let observer = Arc::new(Observer::new(SimulatedDialer::new(options.profile, options.seed)));
+    let observer = Arc::new(Observer::new(SimulatedDialer::new(options.profile, options.seed).forgetful()));
     let engine = Engine::builder()
         .shared_store(store)
         .shared_dialer(Arc::clone(&observer) as Arc<dyn crate::dialer::Dialer>)
