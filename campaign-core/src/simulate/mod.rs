@@ -97,7 +97,7 @@ impl Engine {
             return Err(Error::new(Kind::State, "the campaign has ended; re-execute it to simulate another run").with("campaign", campaign));
         }
         let start = options.start.unwrap_or_else(|| self.now());
-        let store = Arc::new(MemoryStore::for_simulation());
+        let store = Arc::new(MemoryStore::new().lean());
         copy::campaign(self, record, &*store, start).await?;
         let engine_options = self.options().clone();
         let (send, receive) = tokio::sync::oneshot::channel();

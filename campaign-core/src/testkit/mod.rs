@@ -1,3 +1,6 @@
 //! Proof for stores and dialers written by others.
 
 pub mod dialer;
+mod fuzz_phone;
+
+pub use fuzz_phone::fuzz_phone;
