@@ -189,7 +189,7 @@ fn waiting(active: &Active, contact: Contact, gates: Vec<GateReport>, now: Times
 /// The first shared limit that is met, with the moment it opens.
 fn limit_block(limits: &ClaimLimits, ledgers: &[crate::policy::limits::Ledger], now: Timestamp) -> Option<(Gate, Option<Timestamp>)> {
     let mut pacer = crate::policy::limits::Pacer::new(limits, ledgers.to_vec(), now);
-    if pacer.take().is_some() {
+    if pacer.take(now).is_some() {
         return None;
     }
     use crate::policy::limits::LimitKind;

@@ -136,7 +136,7 @@ impl Engine {
             return Err(Error::new(Kind::State, "All contacts have already been processed").with("campaign", id));
         }
         let now = core.now();
-        if let Some(next) = record.spec.schedule.anchored(now).next_start(now) {
+        if let Some(next) = record.spec.schedule.clone().anchored(now).next_start(now) {
             return core
                 .change(id, None, |record| {
                     record.status = transition::campaign(record.status, CampaignEvent::Schedule)?.to();
@@ -349,7 +349,7 @@ fn check(core: &Core, spec: CampaignSpec) -> Result<CampaignSpec> {
 
 /// Fixes the first day of a recurring schedule, so that intervals and counts have something to count from.
 fn anchor(record: &mut CampaignRecord, now: jiff::Timestamp) {
-    let anchored = record.spec.schedule.anchored(now);
+    let anchored = record.spec.schedule.clone().anchored(now);
     if anchored != record.spec.schedule {
         let mut spec = CampaignSpec::clone(&record.spec);
         spec.schedule = anchored;
