@@ -1,5 +1,7 @@
 //! The walk-through shows what the example does, line for line.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::path::Path;
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo run -p campaign-examples --bin own_dialer`.
 
-#![expect(clippy::print_stdout, reason = "an example talks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example talks to the person who runs it, and may stop when it is wrong")]
 
 use campaign_core::async_trait;
 use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, Idempotency};
