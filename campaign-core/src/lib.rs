@@ -18,6 +18,7 @@ pub mod template;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use error::{Error, Kind, Result, Retry};
+
 /// The macro that the async traits of this crate are written with; implementers need the same one.
 pub use async_trait::async_trait;
-pub use error::{Error, Kind, Result, Retry};

@@ -220,9 +220,12 @@ mod parley {
     pub struct Api {
         clock: SharedExecutor,
         behaviour: Behaviour,
-        /// By idempotency key: the id, the second it began and the second it was hung up.
-        calls: Mutex<HashMap<String, (String, i64, Option<i64>)>>,
+        /// By idempotency key.
+        calls: Mutex<HashMap<String, Record>>,
     }
+
+    /// The id, the second it began and the second it was hung up.
+    type Record = (String, i64, Option<i64>);
 
     /// How long phones ring at Parley, in seconds.
     const RINGS: i64 = 4;
@@ -268,7 +271,7 @@ mod parley {
             self.calls.lock().unwrap().contains_key(key).into()
         }
 
-        fn look(&self, (id, began, hung_up): &(String, i64, Option<i64>)) -> Call {
+        fn look(&self, (id, began, hung_up): &Record) -> Call {
             let until = hung_up.unwrap_or(i64::MAX).min(self.clock.now().as_second());
             let passed = until - began - RINGS;
             let (state, talked) = match self.behaviour {
