@@ -21,3 +21,6 @@ pub mod testkit;
 
 pub use engine::{Engine, EngineBuilder, EngineOptions, EventStream};
 pub use error::{Error, Kind, Result, Retry};
+
+/// The macro that the async traits of this crate are written with; implementers need the same one.
+pub use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! Both dialers of the crate pass the suite, and the suite finds each way to break the contract.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use async_trait::async_trait;
 use campaign_core::dialer::{
     CallMix, Capabilities, CarrierProfile, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, Idempotency, Script,

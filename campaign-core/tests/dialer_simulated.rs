@@ -1,5 +1,7 @@
 //! The simulated carrier keeps the rates, prices, limits and memory that its profile states.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use campaign_core::dialer::{
     CallMix, CarrierProfile, CarrierStats, DialError, DialRequest, Dialer, Found, HandOff, MessageMix, SimulatedDialer, Span, TalkTime,
 };

@@ -123,7 +123,7 @@ type FindRule = Arc<dyn Fn(&FindRequest) -> Option<Result<Found>> + Send + Sync>
 /// use campaign_core::id::ContactId;
 /// use campaign_core::outcome::Disposition;
 ///
-/// let dialer = ScriptedDialer::new(Script::answered(30));
+/// let dialer = ScriptedDialer::new().otherwise(Script::answered(45));
 /// dialer.on_contact(ContactId(7), [Script::ends(Disposition::Busy), Script::ends(Disposition::NoAnswer)]);
 /// dialer.on(|request| (request.attempt_number == 3).then(Script::permanent));
 /// # assert!(dialer.requests().is_empty());
@@ -149,19 +149,18 @@ struct State {
 }
 
 impl Default for ScriptedDialer {
-    /// Answers everything at once; calls last 30 s on paper.
     fn default() -> Self {
-        Self::new(Script::answered(30))
+        Self::new()
     }
 }
 
 impl ScriptedDialer {
-    /// A dialer that does this when nothing else is said.
-    pub fn new(default: Script) -> Self {
+    /// A dialer that answers everything at once when nothing else is said; calls last 30 s on paper.
+    pub fn new() -> Self {
         Self {
             capabilities: Capabilities::default(),
             state: Mutex::new(State {
-                default,
+                default: Script::answered(30),
                 rules: Vec::new(),
                 by_phone: HashMap::new(),
                 by_contact: HashMap::new(),
@@ -174,6 +173,13 @@ impl ScriptedDialer {
                 peak_in_flight: 0,
             }),
         }
+    }
+
+    /// Does this when nothing else is said.
+    #[must_use]
+    pub fn otherwise(self, script: Script) -> Self {
+        self.state.lock().default = script;
+        self
     }
 
     /// Declares these capabilities.

@@ -13,7 +13,7 @@
 //! let clock = Arc::new(executor.clone());
 //! let report = executor.run(async move {
 //!     let provoke = |situation, _: &mut DialRequest| -> Option<Arc<dyn Dialer>> {
-//!         (situation == Situation::Usual).then(|| Arc::new(ScriptedDialer::new(Script::ends(
+//!         (situation == Situation::Usual).then(|| Arc::new(ScriptedDialer::new().otherwise(Script::ends(
 //!             campaign_core::outcome::Disposition::Failed,
 //!         ))) as Arc<dyn Dialer>)
 //!     };

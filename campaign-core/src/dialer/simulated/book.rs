@@ -35,12 +35,20 @@ pub struct HandOff {
     pub ended: Option<(Timestamp, Outcome)>,
 }
 
-/// One line of the log.
-#[derive(Serialize, Deserialize)]
+/// One line of the log, as it is read.
+#[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line {
-    HandedOff(HandOff),
+    HandedOff(Box<HandOff>),
     Ended { key: Arc<str>, at: Timestamp, outcome: Outcome },
+}
+
+/// One line of the log, as it is written.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Written<'a> {
+    HandedOff(&'a HandOff),
+    Ended { key: &'a str, at: Timestamp, outcome: &'a Outcome },
 }
 
 /// The hand-offs in their order, found by key.
@@ -76,9 +84,7 @@ impl Book {
                     .with_source(error)
             })?;
             match line {
-                Line::HandedOff(hand_off) => {
-                    book.remember(hand_off);
-                }
+                Line::HandedOff(hand_off) => book.remember(*hand_off),
                 Line::Ended { key, at, outcome } => book.close(&key, at, &outcome),
             }
         }
@@ -88,26 +94,16 @@ impl Book {
 
     /// Records a hand-off, in the file first. When this fails, nothing was handed over.
     pub(super) fn hand_off(&mut self, hand_off: HandOff) -> Result<()> {
-        let hand_off = match self.log {
-            Some(_) => {
-                let line = Line::HandedOff(hand_off);
-                self.write(&line)?;
-                let Line::HandedOff(hand_off) = line else { return Ok(()) };
-                hand_off
-            }
-            None => hand_off,
-        };
+        self.write(&Written::HandedOff(&hand_off))?;
         self.remember(hand_off);
         Ok(())
     }
 
     /// Records an end. An end that cannot be written is not lost: it follows from the hand-off.
-    pub(super) fn end(&mut self, key: &Arc<str>, at: Timestamp, outcome: &Outcome) {
+    pub(super) fn end(&mut self, key: &str, at: Timestamp, outcome: &Outcome) {
         self.close(key, at, outcome);
-        if self.log.is_some() {
-            if let Err(error) = self.write(&Line::Ended { key: key.clone(), at, outcome: outcome.clone() }) {
-                tracing::warn!(%error, "the end of a simulated attempt was not written");
-            }
+        if let Err(error) = self.write(&Written::Ended { key, at, outcome }) {
+            tracing::warn!(%error, "the end of a simulated attempt was not written");
         }
     }
 
@@ -137,8 +133,8 @@ impl Book {
         }
     }
 
-    /// One `write` for the whole line: the operating system keeps it even when this process is killed the next moment.
-    fn write(&mut self, line: &Line) -> Result<()> {
+    /// Writes a line, if there is a log. One `write` for the whole of it: the operating system keeps it even when this process is killed the next moment.
+    fn write(&mut self, line: &Written<'_>) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(Kind::Unavailable, "the carrier's log cannot be written").with_source(error)
