@@ -12,8 +12,9 @@ decision is made once, while the table is written, so that at run time a longest
 - where every valid number under a prefix is geographic, the source's own row stands;
 - where none is, or where nine digits do not tell, the country's row stands (more zones, so fewer hours: the safe side).
 
-North America (+1) keeps the source's rows: there an area code is a place for every kind of number, and the codes that are no place
-(800, 900, ...) have no row but that of the whole plan.
+North America (+1) is read by area code: there an area code is a place for every kind of number, and the codes that are no place
+(800, 900, ...) have no row but that of the whole plan. Where the source splits an area code by exchange, its numbers get the zones of
+all of them: exchanges are missing from the source, mobiles cannot be told from landlines, and numbers move within an area code.
 """
 
 import sys
@@ -33,6 +34,12 @@ AREA_CODE_IS_PLACE = "1"
 
 # Kazakhstan shares +7 with Russia; its own row is the country's row for its mobiles.
 COUNTRY_ROWS = {"77"}
+
+# Newer area codes laid over the same place; the source knows only the busiest zone of these.
+OVERLAYS = {
+    "1236": "1250", "1672": "1250", "1778": "1250", "1364": "1270", "1367": "1418", "1581": "1418",
+    "1448": "1850", "1458": "1541", "1729": "1423", "1879": "1709", "1930": "1812", "1986": "1208",
+}
 
 # The fictitious area code of samples and dry runs is nowhere: the campaign's zone decides.
 NOWHERE = ["1555"]
@@ -79,11 +86,10 @@ def walk(prefix, code, tied, loose, above, rows):
             walk(prefix + digit, code, tied, loose, mine, rows)
 
 
-def plain(code, rows):
-    """The source's rows of a calling code without those that repeat a shorter prefix."""
-    for prefix in sorted(key for key in SOURCE if key.startswith(code)):
-        if zones(prefix) != zones(prefix[:-1]):
-            rows[prefix] = zones(prefix)
+def by_area_code(code, rows):
+    rows[code] = zones(code)
+    for area in sorted({key[: len(code) + 3] for key in SOURCE if key.startswith(code) and len(key) > len(code)}):
+        rows[area] = tuple(sorted({zone for key in SOURCE if key.startswith((area, OVERLAYS.get(area, area))) for zone in SOURCE[key]}))
 
 
 def main():
@@ -91,7 +97,7 @@ def main():
     for code in map(str, sorted(REGIONS)):
         answers = {zones(prefix) for prefix in SOURCE if prefix.startswith(code)}
         if code == AREA_CODE_IS_PLACE:
-            plain(code, rows)
+            by_area_code(code, rows)
         elif len(answers) > 1:
             walk(code, code, *patterns(code), None, rows)
         elif answers and zones(code):
@@ -102,8 +108,9 @@ def main():
     print("# An empty list of zones means that the number is in no known place.")
     print(f"# Source: libphonenumber time zone and number metadata, PyPI phonenumbers=={phonenumbers.__version__}")
     print("# Copyright (C) 2011-2026 The Libphonenumber Authors. Licensed under the Apache License, Version 2.0")
-    print("# (http://www.apache.org/licenses/LICENSE-2.0). Changed: numbers not tied to a place were given their country's zones;")
-    print("# rows that repeat the answer of a shorter prefix were left out. Written by phone_zones.py; do not edit.")
+    print("# (http://www.apache.org/licenses/LICENSE-2.0). Changed: numbers not tied to a place were given their country's zones,")
+    print("# those of a North American area code all zones of the area; rows that add nothing were left out.")
+    print("# Written by phone_zones.py; do not edit.")
     for prefix in sorted(rows):
         print(f"{prefix},{'|'.join(rows[prefix])}")
     print(f"{len(rows)} rows", file=sys.stderr)

@@ -44,8 +44,9 @@ fn region_of(code: &str) -> Result<Region, PhoneError> {
 /// runs use precisely because nobody has it; refusing it would break every first try, and accepting it can reach nobody. Being
 /// merely possible is not enough for any other number: a mistyped area code is possible too.
 fn is_acceptable(number: &PhoneNumber) -> bool {
-    let fictitious =
-        number.country_code == 1 && number.national_number / 10_000_000 == FICTITIOUS_AREA_CODE && number.italian_leading_zero != Some(true);
+    let fictitious = number.country_code == 1
+        && number.national_number / 10_000_000 == FICTITIOUS_AREA_CODE
+        && number.italian_leading_zero != Some(true);
     fictitious || number.is_valid()
 }
 
