@@ -185,6 +185,8 @@ fn what_is_refused() {
             ("jane@example.com", Err("not_a_number")),
             ("12", Err("too_short")),
             ("5551234", Err("too_short")),
+            ("310-6681", Err("too_short")),
+            ("+13106681", Err("too_short")),
             ("+1555123", Err("too_short")),
             ("55512345678901234567890", Err("too_long")),
             ("+999 1234567", Err("unknown_country_code")),

@@ -43,11 +43,19 @@ fn region_of(code: &str) -> Result<Region, PhoneError> {
 /// The numbering plan knows no area code 555, so `+15551234567` is *possible* but not *valid*. It is what samples, documentation and dry
 /// runs use precisely because nobody has it; refusing it would break every first try, and accepting it can reach nobody. Being
 /// merely possible is not enough for any other number: a mistyped area code is possible too.
+///
+/// The other way round, `310-6681` is a *valid* Canadian service number of seven digits, but in a contact list it is a
+/// number whose area code is missing.
 fn is_acceptable(number: &PhoneNumber) -> bool {
-    let fictitious = number.country_code == 1
-        && number.national_number / 10_000_000 == FICTITIOUS_AREA_CODE
-        && number.italian_leading_zero != Some(true);
-    fictitious || number.is_valid()
+    if number.country_code != 1 {
+        return number.is_valid();
+    }
+    let fictitious = number.national_number / 10_000_000 == FICTITIOUS_AREA_CODE && number.italian_leading_zero != Some(true);
+    fictitious || (!lacks_area_code(number) && number.is_valid())
+}
+
+fn lacks_area_code(number: &PhoneNumber) -> bool {
+    number.country_code == 1 && number.national_number < 1_000_000_000 && number.italian_leading_zero != Some(true)
 }
 
 /// The text as an international number, when it can be one that has lost its `+` or has another country's dialling prefix.
@@ -82,6 +90,7 @@ fn why_not(text: &str, region: Option<Region>, first: Reading) -> PhoneErrorCode
             Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => PhoneErrorCode::TooShort,
             Err(ValidationError::TooLong) => PhoneErrorCode::TooLong,
             Err(ValidationError::InvalidCountryCode) => PhoneErrorCode::UnknownCountryCode,
+            Ok(NumberLengthType::IsPossible) if lacks_area_code(&number) => PhoneErrorCode::TooShort,
             Ok(NumberLengthType::IsPossible) | Err(ValidationError::InvalidLength) => PhoneErrorCode::InvalidNumber,
         },
         Err(ParseError::InvalidCountryCode) if region.is_none() && !text.starts_with('+') => PhoneErrorCode::NoRegion,
