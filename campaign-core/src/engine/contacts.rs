@@ -18,6 +18,7 @@ use crate::store::{
 use crate::{Error, Kind, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -75,17 +76,21 @@ impl Engine {
         if let (true, Owner::Campaign(campaign)) = (replace, owner) {
             starts::bulk(core, campaign, BulkAction::RemoveUntouched).await?;
         }
-        let mut added_all = Vec::new();
-        while let Step::Batch(batch, read) = next {
-            let added = self.store_batch(owner, batch, duplicates).await?;
-            progress(read);
-            added_all.push(added);
-            next = reader.next().await?;
-        }
-        let Step::Done(mut report) = next else { return Err(Error::new(Kind::Internal, "the import ended without a report")) };
-        for added in &added_all {
-            report.record(added);
-        }
+        let mut stored = ImportReport::default();
+        let mut report = loop {
+            match next {
+                Step::Batch(batch, read) => {
+                    stored.record(&self.store_contacts(owner, batch.contacts.into(), duplicates).await?);
+                    progress(read);
+                    next = reader.next().await?;
+                }
+                Step::Done(report) => break *report,
+            }
+        };
+        report.imported = stored.imported;
+        report.updated = stored.updated;
+        report.duplicates = stored.duplicates;
+        report.suppressed = stored.suppressed;
         if let Owner::Campaign(campaign) = owner {
             self.note_import(campaign, &report).await?;
         }
@@ -103,10 +108,6 @@ impl Engine {
         options: ImportOptions,
     ) -> Result<ImportReport> {
         self.import_contacts(campaign, ImportSource::Rows(rows), options).await
-    }
-
-    async fn store_batch(&self, owner: Owner, batch: Batch, duplicates: DuplicatePolicy) -> Result<Vec<Added>> {
-        self.store_contacts(owner, batch.contacts.into(), duplicates).await
     }
 
     async fn store_contacts(&self, owner: Owner, contacts: Arc<[NewContact]>, duplicates: DuplicatePolicy) -> Result<Vec<Added>> {
@@ -129,7 +130,12 @@ impl Engine {
     /// Remembers the file and which variables there are now.
     async fn note_import(&self, campaign: CampaignId, report: &ImportReport) -> Result<()> {
         let now = self.core.now();
-        let found = report.mapping.variable_headers();
+        let found: BTreeMap<String, String> = report
+            .mapping
+            .columns
+            .iter()
+            .filter_map(|column| Some((column.variable.clone()?, column.header.clone())))
+            .collect();
         self.core
             .change(campaign, None, |record| {
                 let mut spec = crate::campaign::CampaignSpec::clone(&record.spec);
@@ -380,7 +386,7 @@ impl Engine {
                 }
                 Step::Done(mut report) => {
                     report.imported = imported;
-                    return Ok(report);
+                    return Ok(*report);
                 }
             }
         }

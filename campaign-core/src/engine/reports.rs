@@ -110,7 +110,8 @@ impl Engine {
             after = Some(last.id);
             sample.extend(page.into_iter().map(|contact| contact.person));
         }
-        Ok(crate::template::lint(&record.spec, sample.iter().map(AsRef::as_ref), options.segment_price))
+        let columns: Vec<&str> = record.spec.available_variables.keys().map(String::as_str).collect();
+        Ok(crate::template::lint(&record.spec, &columns, sample.iter().map(AsRef::as_ref), options.segment_price))
     }
 }
 
