@@ -1,6 +1,6 @@
 //! Helpers of the cross-cutting tests.
 
-use async_trait::async_trait;
+use campaign_core::async_trait;
 use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use campaign_core::id::ContactId;
 use campaign_core::outcome::{Channel, Outcome};

@@ -473,7 +473,7 @@ impl Reading {
     fn start(core: &Arc<Core>, source: ImportSource, options: ImportOptions) -> Self {
         let (send, steps) = mpsc::channel(2);
         core.executor.spawn_blocking(Box::new(move || {
-            let mut read = || -> Result<Option<Step>> {
+            let read = || -> Result<Option<Step>> {
                 let mut importer = Importer::open(source, options)?;
                 while let Some(batch) = importer.next_batch(BATCH)? {
                     let progress = importer.progress();

@@ -4,7 +4,7 @@
 //! between the intent and the hand-off or between the hand-off and the settlement. Without a point it runs until it is killed or
 //! every campaign is completed.
 
-use async_trait::async_trait;
+use campaign_core::async_trait;
 use campaign_core::campaign::CampaignStatus;
 use campaign_core::dialer::{
     Capabilities, CarrierProfile, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SimulatedDialer, Span, TalkTime,
