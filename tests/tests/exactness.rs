@@ -177,12 +177,13 @@ async fn live(world: World, clock: VirtualExecutor, store: Arc<dyn ContactStore>
     assert_eq!(report.imported, world.contacts as u64);
     engine.start(id).await.unwrap();
 
-    let mut happenings: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-    world.pause_at.into_iter().for_each(|at| happenings.entry(at).or_default().push("pause"));
-    world.suppress_at.into_iter().for_each(|at| happenings.entry(at).or_default().push("suppress"));
-    world.crash_at.iter().for_each(|at| happenings.entry(*at).or_default().push("crash"));
+    let mut happenings: Vec<(u32, &'static str)> = Vec::new();
+    happenings.extend(world.pause_at.map(|at| (at, "pause")));
+    happenings.extend(world.suppress_at.map(|at| (at, "suppress")));
+    happenings.extend(world.crash_at.iter().map(|at| (*at, "crash")));
+    happenings.sort_unstable();
     let (mut paused, mut suppressed) = (None, None);
-    for (at, what) in happenings.iter().flat_map(|(at, all)| all.iter().map(move |what| (*at, *what))) {
+    for (at, what) in happenings {
         clock.sleep_until(world.start() + SignedDuration::from_mins(i64::from(at)) + SignedDuration::from_millis(37)).await;
         match what {
             "pause" => match engine.pause(id).await {
@@ -320,7 +321,7 @@ proptest! {
         let id = "00000000-0000-4000-8000-000000000001".parse().unwrap();
         let first = tell(&world, Arc::new(MemoryStore::with_id(id)));
         let second = tell(&world, Arc::new(MemoryStore::with_id(id)));
-        prop_assert_eq!(first.log, second.log);
+        prop_assert_eq!(&first.log, &second.log);
         let states = |told: &Told| told.contacts.iter().map(|contact| contact.state.clone()).collect::<Vec<_>>();
         prop_assert_eq!(states(&first), states(&second));
         prop_assert!(first.contacts.iter().all(|contact| contact.state.status != ContactStatus::Pending));
