@@ -10,6 +10,8 @@
 //! Hi john smith
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
 use campaign_core::campaign::TemplateSyntax;
 use campaign_core::contact::Variables;
 use campaign_core::template::preview;

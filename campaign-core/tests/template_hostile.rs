@@ -3,6 +3,8 @@
 //! The test runs itself again in a child process under `ulimit -v`, so that a template that does exhaust memory kills the child
 //! and fails the test instead of the machine.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
 use campaign_core::campaign::TemplateSyntax;
 use campaign_core::contact::Variables;
 use campaign_core::template::{limits, preview};

@@ -1,5 +1,7 @@
 //! Random sources and values: no panic, no output over the limit, every error with its place.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
 #[path = "templates/fuzz_body.rs"]
 mod fuzz_body;
 

@@ -1,5 +1,7 @@
 //! The templates of a campaign over its contacts, and what lint says about them.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
 use campaign_core::Kind;
 use campaign_core::campaign::{CampaignSpec, CampaignType, Condition, Step, TemplateSyntax};
 use campaign_core::contact::{NewContact, Variables};
@@ -180,7 +182,7 @@ fn speed_of_the_same_text_for_many() {
     .unwrap();
     let variables = json!({"appointment_date": "February 15th", "city": "Oslo", "time": "9:00"});
     let contact = contact(json!({"name": "john smith", "company": "Acme", "variables": variables}));
-    let rounds = if cfg!(debug_assertions) { 2_000 } else { 500_000 };
+    let rounds = if cfg!(debug_assertions) { 20_000 } else { 500_000 };
     let started = std::time::Instant::now();
     for _ in 0..rounds {
         let text = set.render("m", &contact, &Variables::new()).unwrap();

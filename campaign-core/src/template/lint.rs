@@ -179,14 +179,14 @@ pub fn lint<'c>(
 }
 
 enum Compiled {
-    Jinja(JinjaTemplate),
+    Jinja(Box<JinjaTemplate>),
     Brace(BraceTemplate),
 }
 
 impl Compiled {
     fn new(name: &str, source: &str, syntax: TemplateSyntax) -> Result<Self, Error> {
         Ok(match syntax {
-            TemplateSyntax::Jinja => Self::Jinja(JinjaTemplate::compile(name, source)?),
+            TemplateSyntax::Jinja => Self::Jinja(Box::new(JinjaTemplate::compile(name, source)?)),
             TemplateSyntax::Brace => Self::Brace(BraceTemplate::compile(name, source)?),
         })
     }

@@ -102,6 +102,7 @@ fn read_time(text: &str) -> Option<Time> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

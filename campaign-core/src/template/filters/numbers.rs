@@ -174,6 +174,7 @@ pub(super) fn plural(value: &Value, first: Option<Cow<'_, str>>, second: Option<
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
