@@ -158,7 +158,7 @@ impl Converter {
             variables.insert("extension".to_owned(), Value::String(extension));
         }
         let zones = match fields.get(Field::TimeZone) {
-            Some(text) => match zone(text) {
+            Some(text) => match zones::normalise_zone(text) {
                 Some(name) => ZoneKey::from_names([name.as_str()]),
                 None => {
                     let reason = "This is not an IANA time zone such as America/New_York; offsets such as -5 are refused because they are \
@@ -203,10 +203,6 @@ impl Converter {
         let source = fields.take(Field::ConsentSource);
         Ok(given_at.map(|given_at| Consent { given_at, source, channels: Vec::new() }))
     }
-}
-
-fn zone(text: &str) -> Option<String> {
-    zones::is_known(text).then(|| text.to_owned())
 }
 
 /// The object in a cell of a column called `variables`, as the rejects file writes it.
