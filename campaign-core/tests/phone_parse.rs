@@ -1,5 +1,7 @@
 //! What people and spreadsheets write, and the number it is read as.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use campaign_core::phone::{PhoneErrorCode, PhoneNumber, phone_format};
 
 /// `Ok` is the E.164 form, `Err` the wire name of the code.

@@ -4,6 +4,8 @@
 //! engine reads numbers with `rlibphonenumber`. Every disagreement belongs to a rule below, and the rules are pinned with their counts:
 //! a new disagreement fails, and so does the day on which an old one is mended.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use campaign_core::phone::PhoneNumber;
 use rand::{RngExt, SeedableRng};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType, Region};

@@ -154,6 +154,7 @@ fn digits(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
