@@ -167,6 +167,9 @@ pub struct ImportOptions {
     pub rejects: Option<Box<dyn Write + Send>>,
     /// The moment a bare "yes" in a consent column counts from. Without it a "yes" without a date is no consent.
     pub consent_moment: Option<Timestamp>,
+    /// Contacts of earlier imports that nobody has tried to reach (`pending` and `skipped`) are removed from the campaign first, once the
+    /// file's header has been read. Default false.
+    pub replace_untouched: bool,
     /// Bounds for hostile files.
     pub limits: Limits,
 }
@@ -185,6 +188,7 @@ impl Default for ImportOptions {
             sheet: None,
             rejects: None,
             consent_moment: None,
+            replace_untouched: false,
             limits: Limits::default(),
         }
     }
