@@ -32,7 +32,7 @@ fn worker(directory: &Path, arguments: &[&str]) -> Child {
 }
 
 async fn prepare(directory: &Path) -> CampaignId {
-    let store = SqliteStore::open(directory.join("campaigns.db")).await.unwrap();
+    let store = SqliteStore::open(directory.join("campaigns.db")).unwrap();
     let engine = Engine::builder().store(store).dialer(ScriptedDialer::new()).build().await.unwrap();
     let spec = CampaignSpec::call("crash")
         .concurrent_limit(60)
@@ -107,7 +107,7 @@ fn killed_at_any_moment_nobody_is_lost_and_nobody_is_called_twice() {
             assert!(known.contains(&**key), "the carrier saw {key}, the store has no such attempt");
         }
         assert!(settled.iter().all(|(_, open)| !open), "an attempt was left open");
-        let store = SqliteStore::open(directory.path().join("campaigns.db")).await.unwrap();
+        let store = SqliteStore::open(directory.path().join("campaigns.db")).unwrap();
         let engine = Engine::builder().store(store).dialer(ScriptedDialer::new()).build().await.unwrap();
         let progress = engine.progress(id).await.unwrap();
         assert_eq!((progress.pending_contacts, progress.in_progress_contacts), (0, 0));
@@ -126,7 +126,7 @@ fn killed_at_any_moment_nobody_is_lost_and_nobody_is_called_twice() {
 
 /// Keys of all attempts of the campaign, and whether each is still open.
 async fn attempts(directory: &Path, id: CampaignId) -> Vec<(String, bool)> {
-    let store = SqliteStore::open(directory.join("campaigns.db")).await.unwrap();
+    let store = SqliteStore::open(directory.join("campaigns.db")).unwrap();
     let mut all = Vec::new();
     let mut before = None;
     loop {

@@ -46,7 +46,7 @@ impl World {
     /// A store that holds this many contacts of another campaign.
     async fn new(stored: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).await.unwrap());
+        let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).unwrap());
         let engine = Engine::builder().shared_store(store.clone()).dialer(SimulatedDialer::instant().forgetful()).build().await.unwrap();
         let other = engine.create_campaign(spec("others", 1)).await.unwrap().id;
         fill(store.as_ref(), other, 0, stored).await;

@@ -49,7 +49,7 @@ async fn one(kind: &str, rows: usize) {
     } else {
         write_text(&file, kind, rows);
     }
-    let store = SqliteStore::open(directory.path().join("bench.db")).await.unwrap();
+    let store = SqliteStore::open(directory.path().join("bench.db")).unwrap();
     let engine = Engine::builder().store(store).dialer(SimulatedDialer::instant()).build().await.unwrap();
     let id = engine.create_campaign(spec("import", 1)).await.unwrap().id;
     let options = ImportOptions { default_region: Some("US".to_owned()), ..ImportOptions::default() };

@@ -13,7 +13,7 @@ use std::time::Duration;
 async fn main() {
     let calls = size(10_000, 200);
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).await.unwrap());
+    let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).unwrap());
     let profile = CarrierProfile {
         calls: CallMix { answered: 1, ..CallMix::none() },
         ring_millis: Span::ZERO,

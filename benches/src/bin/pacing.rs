@@ -15,7 +15,7 @@ async fn main() {
     let seconds = if quick() { 3 } else { 150 };
     let limits = [600u32, 6_000];
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).await.unwrap());
+    let store = Arc::new(SqliteStore::open(directory.path().join("bench.db")).unwrap());
     let dialer = SimulatedDialer::new(CarrierProfile::instant(), 1);
     let engine = Engine::builder().shared_store(store.clone()).dialer(dialer.clone()).build().await.unwrap();
     let mut campaigns = BTreeMap::new();

@@ -82,7 +82,7 @@ async fn main() -> Result<()> {
     };
     let inner = SimulatedDialer::new(profile.with_speed(1000), 7).with_log(log)?;
     let engine = Engine::builder()
-        .store(SqliteStore::open(&database).await?)
+        .store(SqliteStore::open(&database)?)
         .dialer(Mortal { inner, point, left })
         .options(|options| {
             options.lease = Duration::from_millis(300);
