@@ -2,5 +2,6 @@
 
 pub mod dialer;
 mod fuzz_phone;
+pub mod store;
 
 pub use fuzz_phone::fuzz_phone;
