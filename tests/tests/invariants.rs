@@ -257,7 +257,7 @@ fn test_code_does_not_reach_releases() {
 #[test]
 fn licences_are_permissive_and_sources_known() {
     let allowed = tree::strings_of_array(&read("deny.toml"), "allow");
-    assert!(allowed.contains(&"MIT".to_owned()), "the list of deny.toml was not found");
+    assert!(!allowed.is_empty(), "the list of deny.toml was not found");
     let graph = cargo_json(&["metadata", "--locked", "--format-version", "1", "--filter-platform", &tree::host()]);
     let used: BTreeSet<&str> = graph["resolve"]["nodes"].as_array().into_iter().flatten().filter_map(|node| node["id"].as_str()).collect();
     for package in
