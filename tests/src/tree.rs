@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The root of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
 }
 
 /// A file of the repository; panics with its name when it cannot be read.
-pub(crate) fn read(path: impl AsRef<str>) -> String {
+pub fn read(path: impl AsRef<str>) -> String {
     fs::read_to_string(root().join(path.as_ref())).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref()))
 }
 
 /// Every file with this extension below a folder, relative to the root and sorted; build output and hidden folders are left out.
-pub(crate) fn files(folder: &str, extension: &str) -> Vec<String> {
+pub fn files(folder: &str, extension: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![root().join(folder)];
     while let Some(folder) = open.pop() {
@@ -36,17 +36,19 @@ pub(crate) fn files(folder: &str, extension: &str) -> Vec<String> {
 }
 
 /// A Rust source.
-pub(crate) struct Source {
+#[derive(Debug)]
+pub struct Source {
     /// Relative to the root.
-    pub(crate) path: String,
+    pub path: String,
     /// As it is.
-    pub(crate) text: String,
+    pub text: String,
     /// Line by line the same, but without comments, without the contents of string literals, and up to its tests.
-    pub(crate) code: String,
+    pub code: String,
 }
 
 impl Source {
-    pub(crate) fn read(path: &str) -> Self {
+    /// Reads one, by its path from the root.
+    pub fn read(path: &str) -> Self {
         let text = read(path);
         let tests_only = path.ends_with("/tests.rs") || path.contains("/tests/");
         let code = if tests_only && path.starts_with("campaign-core/src") { String::new() } else { strip(before_tests(&text)) };
@@ -54,14 +56,14 @@ impl Source {
     }
 
     /// The module at the top of the crate it belongs to.
-    pub(crate) fn room(&self) -> String {
+    pub fn room(&self) -> String {
         let inside = self.path.split_once("/src/").map_or("", |(_, inside)| inside);
         inside.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned()
     }
 }
 
 /// Every Rust source below a folder.
-pub(crate) fn rust_sources(folder: &str) -> Vec<Source> {
+pub fn rust_sources(folder: &str) -> Vec<Source> {
     files(folder, "rs").iter().map(|path| Source::read(path)).collect()
 }
 
@@ -128,12 +130,12 @@ fn is_word(c: char) -> bool {
 }
 
 /// Whether the line holds the word, not as a part of a longer one.
-pub(crate) fn has_word(line: &str, word: &str) -> bool {
+pub fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].ends_with(is_word) && !line[at + word.len()..].starts_with(is_word))
 }
 
 /// The names that follow `crate::`, also those in braces.
-pub(crate) fn crate_paths(code: &str) -> BTreeSet<String> {
+pub fn crate_paths(code: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (at, found) in code.match_indices("crate::") {
         let preceding = &code[..at];
@@ -165,7 +167,7 @@ pub(crate) fn crate_paths(code: &str) -> BTreeSet<String> {
 }
 
 /// Owner, name and type of every named field of a type that derives `Debug`.
-pub(crate) fn fields_with_derived_debug(code: &str) -> Vec<(String, String, String)> {
+pub fn fields_with_derived_debug(code: &str) -> Vec<(String, String, String)> {
     let mut fields = Vec::new();
     let mut derived = false;
     let mut owner: Option<String> = None;
@@ -175,7 +177,7 @@ pub(crate) fn fields_with_derived_debug(code: &str) -> Vec<(String, String, Stri
             if line.starts_with('}') {
                 owner = None;
             } else if let Some((field, kind)) = line.split_once(": ") {
-                let field = field.trim().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+                let field = field.trim().trim_start_matches("pub ").trim_start_matches("pub ");
                 if !field.is_empty() && field.chars().all(is_word) {
                     fields.push((name.clone(), field.to_owned(), kind.trim().trim_end_matches(',').to_owned()));
                 }
@@ -193,14 +195,14 @@ pub(crate) fn fields_with_derived_debug(code: &str) -> Vec<(String, String, Stri
 }
 
 /// The strings of the first array with this name in a TOML file.
-pub(crate) fn strings_of_array(toml: &str, name: &str) -> Vec<String> {
+pub fn strings_of_array(toml: &str, name: &str) -> Vec<String> {
     let start = toml.find(&format!("\n{name} = [")).expect("the array");
     let body = toml[start..].split_once('[').map_or("", |(_, body)| body);
     body.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Whether an SPDX expression can be met with the allowed licences alone. An exception only grants more and is passed over.
-pub(crate) fn licence_allowed(expression: &str, allowed: &[String]) -> bool {
+pub fn licence_allowed(expression: &str, allowed: &[String]) -> bool {
     let expression = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = expression.split_whitespace().collect();
     let mut at = 0;
@@ -241,12 +243,12 @@ fn one(tokens: &[&str], at: &mut usize, allowed: &[String]) -> bool {
 }
 
 /// What a cargo command that answers in JSON says.
-pub(crate) fn cargo_json(arguments: &[&str]) -> serde_json::Value {
+pub fn cargo_json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&run(env!("CARGO"), arguments)).expect("JSON from cargo")
 }
 
 /// The platform the tests run on.
-pub(crate) fn host() -> String {
+pub fn host() -> String {
     let text = String::from_utf8(run("rustc", &["-vV"])).expect("text from rustc");
     text.lines().find_map(|line| line.strip_prefix("host: ")).expect("the host in rustc -vV").to_owned()
 }
@@ -257,34 +259,39 @@ fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-#[test]
-fn stripping_keeps_lines_and_drops_what_is_not_code() {
-    let code = strip("let a = \"// async \\\" b\"; // async\nlet b = r#\"tokio\"#; /* std::fs\n */ let c = '\"';\n");
-    assert_eq!(code.lines().count(), 3);
-    assert!(code.contains("let a =") && code.contains("let b =") && code.contains("let c ="));
-    assert!(!code.contains("async") && !code.contains("tokio") && !code.contains("std::fs"));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn paths_are_found_in_braces_too() {
-    let found = crate_paths("use crate::{error::{Error, Kind}, policy::gates, Engine}; crate::store::Page; mycrate::nothing");
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Engine", "error", "policy", "store"]);
-}
+    #[test]
+    fn stripping_keeps_lines_and_drops_what_is_not_code() {
+        let code = strip("let a = \"// async \\\" b\"; // async\nlet b = r#\"tokio\"#; /* std::fs\n */ let c = '\"';\n");
+        assert_eq!(code.lines().count(), 3);
+        assert!(code.contains("let a =") && code.contains("let b =") && code.contains("let c ="));
+        assert!(!code.contains("async") && !code.contains("tokio") && !code.contains("std::fs"));
+    }
 
-#[test]
-fn licences_are_read_as_expressions() {
-    let allowed = ["MIT".to_owned(), "Zlib".to_owned()];
-    for (expression, met) in [
-        ("MIT", true),
-        ("GPL-3.0 OR MIT", true),
-        ("GPL-3.0/MIT", true),
-        ("(GPL-3.0 OR MIT) AND Zlib", true),
-        ("(GPL-3.0 OR MIT) AND BSL-1.0", false),
-        ("MIT AND GPL-3.0", false),
-        ("MIT WITH LLVM-exception", true),
-        ("GPL-3.0", false),
-        ("", false),
-    ] {
-        assert_eq!(licence_allowed(expression, &allowed), met, "{expression}");
+    #[test]
+    fn paths_are_found_in_braces_too() {
+        let found = crate_paths("use crate::{error::{Error, Kind}, policy::gates, Engine}; crate::store::Page; mycrate::nothing");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Engine", "error", "policy", "store"]);
+    }
+
+    #[test]
+    fn licences_are_read_as_expressions() {
+        let allowed = ["MIT".to_owned(), "Zlib".to_owned()];
+        for (expression, met) in [
+            ("MIT", true),
+            ("GPL-3.0 OR MIT", true),
+            ("GPL-3.0/MIT", true),
+            ("(GPL-3.0 OR MIT) AND Zlib", true),
+            ("(GPL-3.0 OR MIT) AND BSL-1.0", false),
+            ("MIT AND GPL-3.0", false),
+            ("MIT WITH LLVM-exception", true),
+            ("GPL-3.0", false),
+            ("", false),
+        ] {
+            assert_eq!(licence_allowed(expression, &allowed), met, "{expression}");
+        }
     }
 }
