@@ -166,7 +166,7 @@ pub fn crate_paths(code: &str) -> BTreeSet<String> {
     names
 }
 
-/// Owner, name and type of every named field of a type that derives `Debug`.
+/// Owner, name and type of every named field of a public type that derives `Debug`.
 pub fn fields_with_derived_debug(code: &str) -> Vec<(String, String, String)> {
     let mut fields = Vec::new();
     let mut derived = false;
@@ -185,7 +185,7 @@ pub fn fields_with_derived_debug(code: &str) -> Vec<(String, String, String)> {
         } else if line.starts_with("#[derive(") {
             derived = words.contains(&"Debug");
         } else if let Some(at) = words.iter().position(|word| *word == "struct" || *word == "enum") {
-            if derived && line.starts_with(['p', 's', 'e']) && line.trim_end().ends_with('{') {
+            if derived && line.starts_with("pub ") && line.trim_end().ends_with('{') {
                 owner = words.get(at + 1).map(|name| (*name).to_owned());
             }
             derived = false;
