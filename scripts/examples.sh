@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every example in an empty folder of its own, without input. One that takes arguments names some in a line `// args: ...`.
+# Runs every example in an empty folder of its own, without input. One that needs arguments names some, split at spaces, in a line `// args: ...`.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 shopt -s nullglob
