@@ -1,4 +1,6 @@
-//! Helpers of the cross-cutting tests.
+//! What the tests across rooms share. The documents whose Rust blocks are compiled as doctests are listed here.
+
+pub mod tree;
 
 use campaign_core::async_trait;
 use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Every test. Goes on after a failure, so that one run shows everything; the runners' own summaries come last.
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+failed=()
+step() {
+    say "$1"
+    shift
+    "$@" || failed+=("$*")
+}
+
+core() { cargo check -q --locked -p campaign-core --no-default-features "$@"; }
+
+step "campaign-core without features" core
+for feature in $(sed -n '/^\[features\]/,/^\[/s/^\([a-z][a-z0-9_-]*\) *=.*/\1/p' campaign-core/Cargo.toml); do
+    step "campaign-core with $feature alone" core --features "$feature"
+done
+step "examples" scripts/examples.sh
+step "benches, one iteration" scripts/bench.sh --quick
+step "documentation tests" cargo test -q --locked --workspace --doc --no-fail-fast
+if cargo nextest --version >/dev/null 2>&1; then
+    step "tests" cargo nextest run --locked --workspace --no-fail-fast
+else
+    step "tests" cargo test --locked --workspace --lib --bins --tests --no-fail-fast
+fi
+
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'failed: %s\n' "${failed[@]}" >&2
+    exit 1
+fi
