@@ -1,9 +1,9 @@
 //! What a campaign tells its watchers.
 
-use crate::campaign::CampaignStatus;
 use crate::contact::ContactStatus;
 use crate::id::{AttemptId, CampaignId, ContactId, Money};
 use crate::outcome::{Channel, Disposition};
+use crate::status::CampaignStatus;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

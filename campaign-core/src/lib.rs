@@ -1,4 +1,4 @@
-//! An embeddable outbound campaign engine.
+#![doc = include_str!("../../README.md")]
 
 pub mod campaign;
 pub mod contact;
@@ -14,6 +14,7 @@ pub mod phone;
 pub mod policy;
 pub mod schedule;
 pub mod simulate;
+pub mod status;
 pub mod store;
 pub mod template;
 #[cfg(feature = "testkit")]

@@ -6,7 +6,8 @@ mod spec;
 mod validate;
 
 pub use kinds::{Campaign, CampaignKind, ContactView, Next, SpecCampaign};
-pub use lifecycle::{CampaignRecord, CampaignStatus, RunState};
+pub use crate::status::CampaignStatus;
+pub use lifecycle::{CampaignRecord, RunState};
 pub use spec::{
     Backoff, CallerId, CampaignSpec, CampaignSpecBuilder, CampaignType, Condition, FrequencyCap, OutcomeRule, Priority, RetryPolicy, Step,
     TemplateSyntax, VoicemailSettings,

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, does I/O or is async; everything is a function of its arguments, and stores, engine and
 //! simulation all call the same ones.
 
+pub mod announce;
 pub mod gates;
 pub mod limits;
 pub mod metrics;

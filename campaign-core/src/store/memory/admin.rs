@@ -1,6 +1,7 @@
 //! Campaigns, contacts, suppressions, documents, copies: what people and imports change.
 
 use super::*;
+use crate::policy::announce;
 use crate::contact::NewContact;
 use crate::policy::gates::{self, Verdict};
 use crate::policy::transition::{self, ContactEvent};
@@ -61,12 +62,12 @@ impl State {
         if let Some(message) = refusal {
             return Err(Error::new(Kind::State, message).with("campaign", id));
         }
-        let before = campaign.record.status;
         let record = CampaignRecord { revision: save.expected_revision + 1, updated_at: save.now, ..save.record };
-        campaign.record = record.clone();
+        let before = std::mem::replace(&mut campaign.record, record.clone());
         self.changes += 1;
-        if before != record.status {
-            self.emit(id, save.now, EventKind::StatusChanged { from: before, to: record.status });
+        let spent = self.ledgers.get(&LimitScope::Campaign(id)).map_or(Money::ZERO, |ledger| ledger.spent);
+        for kind in announce::saved(&before, &record, spent) {
+            self.emit(id, save.now, kind);
         }
         Ok(record)
     }
