@@ -11,7 +11,7 @@ mod types;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use types::*;
 
 use crate::campaign::CampaignRecord;
