@@ -96,7 +96,8 @@ const GOOD: &str = "2125550101,Ada\n";
 #[test]
 fn rows_beyond_the_limits_are_rejected_and_the_rest_goes_in() {
     let _alone = ALONE.lock();
-    let cases: &[(&str, Parts, usize, &[(u64, &str)])] = &[
+    type Rejected = &'static [(u64, &'static str)];
+    let cases: &[(&str, Parts, usize, Rejected)] = &[
         ("a line of 10 MB", &[("phone,name\n", 1), (GOOD, 1), ("xxxxxxxxxx", 1 << 20), ("\n", 1), (GOOD, 2)], 3, &[(3, "row_too_long")]),
         ("100,000 cells", &[("phone,name\n", 1), (GOOD, 1), ("x,", 100_000), ("\n", 1), (GOOD, 2)], 3, &[(3, "too_many_columns")]),
         ("zero bytes", &[("phone,name\n", 1), (GOOD, 3), ("212\u{0}555,x\n", 1), (GOOD, 3)], 6, &[(5, "nul_byte")]),
@@ -177,6 +178,13 @@ fn files_beyond_the_limits_end_with_a_clear_error_after_their_good_rows() {
 }
 
 #[test]
+fn a_long_stretch_of_rejected_rows_is_not_the_end() {
+    let _alone = ALONE.lock();
+    let (good, report) = import(made(&[("phone,name\n", 1), ("none,a name that fills the row\n", 400_000), (GOOD, 1)]), us());
+    assert_eq!((good, report.map(|report| report.invalid).ok()), (1, Some(400_000)));
+}
+
+#[test]
 fn memory_does_not_grow_with_the_file() {
     let _alone = ALONE.lock();
     let csv = |rows| peak_of(|| import(made(&[("phone,name,note\n", 1), ("2125550101,Ada,some words to fill the row\n", rows)]), us()));
@@ -195,6 +203,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _alone = ALONE.lock();
         fuzz_import(&data);
     }
 
@@ -208,6 +217,7 @@ proptest! {
         ], 0..40),
         tail in proptest::collection::vec(any::<u8>(), 0..4),
     ) {
+        let _alone = ALONE.lock();
         fuzz_import(&[head.as_bytes(), parts.concat().as_bytes(), &tail].concat());
     }
 }

@@ -152,6 +152,7 @@ impl TextCells {
     }
 
     /// One more cell that is a JSON number or boolean.
+    #[cfg(feature = "spreadsheet")]
     pub(super) fn push_typed(&mut self, json: &str) {
         self.typed.resize(self.ends.len(), false);
         self.typed.push(true);
