@@ -64,7 +64,10 @@ impl Converter {
                 }
                 let columns = self.mapping.columns.len();
                 if let Some(extra) = (columns..cells.len()).find(|index| cells.get(*index).is_some_and(|cell| !cell.is_empty())) {
-                    let reason = format!("the row has a cell in position {} but the header has {columns} columns; a cell may need quotes", extra + 1);
+                    let reason = format!(
+                        "the row has a cell in position {} but the header has {columns} columns; a cell may need quotes",
+                        extra + 1
+                    );
                     return Err(Rejection::new("extra_cells", reason));
                 }
                 let mut nested = None;
@@ -283,9 +286,13 @@ mod tests {
 
     #[test]
     fn floats_keep_their_digits_or_show_that_they_lost_them() {
-        for (float, expected) in
-            [(5_551_234_567.0, "5551234567"), (5_551_230_000.0, "5551230000"), (34_600_000_000.0, "3.46E10"), (34_631_021_622.0, "34631021622"), (1.5, "1.5")]
-        {
+        for (float, expected) in [
+            (5_551_234_567.0, "5551234567"),
+            (5_551_230_000.0, "5551230000"),
+            (34_600_000_000.0, "3.46E10"),
+            (34_631_021_622.0, "34631021622"),
+            (1.5, "1.5"),
+        ] {
             assert_eq!(float_text(float), expected);
         }
     }

@@ -180,7 +180,7 @@ impl Rows for Delimited {
             }
         }
         row.line = self.line;
-        row.text_mut().set(&self.out[..written], &self.ends[..fields]);
+        row.fill(|cells| cells.set(&self.out[..written], &self.ends[..fields]));
         self.consume(self.pos);
         Ok(Next::Row)
     }
@@ -259,9 +259,14 @@ mod tests {
 
     #[test]
     fn lines() {
-        for (text, after_cr, expected) in
-            [("", false, 0), ("a\nb\n", false, 2), ("a\r\nb\r\n", false, 2), ("a\rb\r", false, 2), ("\na\n", true, 1), ("a\r\n\n", false, 2)]
-        {
+        for (text, after_cr, expected) in [
+            ("", false, 0),
+            ("a\nb\n", false, 2),
+            ("a\r\nb\r\n", false, 2),
+            ("a\rb\r", false, 2),
+            ("\na\n", true, 1),
+            ("a\r\n\n", false, 2),
+        ] {
             assert_eq!(count_lines(text.as_bytes(), after_cr), expected, "{text:?}");
         }
     }

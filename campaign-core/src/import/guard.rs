@@ -13,7 +13,7 @@ const MAX_RATIO: u64 = 200;
 
 pub(super) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<()> {
     match format {
-        Format::Xls => Err(Error::new(Kind::Invalid, "XLS is the format of Excel up to 2003; save the file as XLSX or CSV")),
+        Format::Xls => super::guard_xls::check(bytes),
         _ => archive(bytes, format, limits),
     }
 }
@@ -37,7 +37,8 @@ pub(super) fn format_of_archive(bytes: &[u8]) -> Result<Format> {
 fn archive(bytes: &[u8], format: Format, limits: &Limits) -> Result<()> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged().with_source(error))?;
     let bomb = || {
-        let message = format!("the spreadsheet unpacks to more than is reasonable (at most {} bytes); save it as CSV", limits.max_unzipped_bytes);
+        let message =
+            format!("the spreadsheet unpacks to more than is reasonable (at most {} bytes); save it as CSV", limits.max_unzipped_bytes);
         Error::new(Kind::Invalid, message)
     };
     let mut room = limits.max_unzipped_bytes;
@@ -71,7 +72,7 @@ fn archive(bytes: &[u8], format: Format, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::new(Kind::Invalid, "the spreadsheet is damaged or cut off")
 }
 
@@ -110,16 +111,14 @@ impl Scan {
         match self {
             Self::Nothing => false,
             // Each string takes at least `<si/>`.
-            Self::Strings(head) => {
-                attribute(head, b"uniqueCount").is_some_and(|count| count > unpacked / 5 + 1)
-            }
+            Self::Strings(head) => attribute(head, b"uniqueCount").is_some_and(|count| count > unpacked / 5 + 1),
             Self::Repeats(repeats) => repeats.width.saturating_mul(repeats.height) > MAX_CELLS,
         }
     }
 }
 
 /// Cells of a sheet that is read as a whole: 640 MB at worst.
-const MAX_CELLS: u64 = 20_000_000;
+pub(super) const MAX_CELLS: u64 = 20_000_000;
 
 /// Adds up how wide and high the largest sheet of an ODS file becomes once its repeated cells are written out.
 #[derive(Default)]
@@ -180,7 +179,8 @@ impl Repeats {
 /// The number behind `name="` in a tag or at the beginning of a part.
 fn attribute(text: &[u8], name: &[u8]) -> Option<u64> {
     let at = text.windows(name.len()).position(|part| part == name)? + name.len();
-    let mut digits = text[at..].iter().skip_while(|byte| matches!(byte, b'=' | b'"' | b'\'' | b' ')).take_while(|byte| byte.is_ascii_digit()).peekable();
+    let mut digits =
+        text[at..].iter().skip_while(|byte| matches!(byte, b'=' | b'"' | b'\'' | b' ')).take_while(|byte| byte.is_ascii_digit()).peekable();
     digits.peek()?;
     Some(digits.fold(0u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }

@@ -144,9 +144,10 @@ impl Importer {
                 Ok(Next::Row) if row.is_blank() => {}
                 Ok(Next::Row) => {
                     self.report.total += 1;
-                    size += row.size();
                     match self.converter.contact(&row) {
                         Ok(contact) => {
+                            // Rejected rows do not count: a batch without a contact would be taken for the end.
+                            size += row.size();
                             batch.contacts.push(contact);
                             batch.lines.push(row.line);
                         }

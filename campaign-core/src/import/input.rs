@@ -54,7 +54,10 @@ impl Raw {
         let room = limit.saturating_sub(bytes.len() as u64);
         let more = self.rest.take(room.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
         if more as u64 > room {
-            return Err(Error::new(Kind::Invalid, format!("the spreadsheet is larger than {limit} bytes; save it as CSV, which may be of any size")));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("the spreadsheet is larger than {limit} bytes; save it as CSV, which may be of any size"),
+            ));
         }
         Ok(bytes)
     }

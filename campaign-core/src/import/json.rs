@@ -174,7 +174,9 @@ impl Json {
                 self.state = State::Done;
                 return Ok(());
             }
-            Some(_) => return Err(self.damaged("the file is not JSON: it must be an array of contacts, or an object with a `contacts` array")),
+            Some(_) => {
+                return Err(self.damaged("the file is not JSON: it must be an array of contacts, or an object with a `contacts` array"));
+            }
         }
         let lost = "the JSON object has no `contacts` array";
         loop {
@@ -244,8 +246,12 @@ impl Json {
                 row.cells = Cells::Object(object);
                 Next::Row
             }
-            Ok(_) => Next::Bad(Rejection::new("not_an_object", "a contact must be a JSON object with one member per column").line(line).raw(&self.raw)),
-            Err(error) => Next::Bad(Rejection::new("invalid_json", format!("the contact is not valid JSON: {}", sentence(&error))).line(line).raw(&self.raw)),
+            Ok(_) => Next::Bad(
+                Rejection::new("not_an_object", "a contact must be a JSON object with one member per column").line(line).raw(&self.raw),
+            ),
+            Err(error) => Next::Bad(
+                Rejection::new("invalid_json", format!("the contact is not valid JSON: {}", sentence(&error))).line(line).raw(&self.raw),
+            ),
         }
     }
 

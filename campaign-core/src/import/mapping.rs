@@ -291,7 +291,8 @@ pub(super) fn resolve(explicit: &BTreeMap<String, String>, headers: &[String], o
         if let Some(field) = Field::parse(&slug(target))
             && let Some(other) = fields.insert(field.as_str(), wanted)
         {
-            let message = format!("the mapping gives both “{}” and “{}” to {}; map one of them", shown(other), shown(wanted), field.as_str());
+            let message =
+                format!("the mapping gives both “{}” and “{}” to {}; map one of them", shown(other), shown(wanted), field.as_str());
             return Err(Error::invalid("mapping", message));
         }
         match index {
@@ -313,7 +314,8 @@ pub(super) fn position(headers: &[String], wanted: &str) -> Option<usize> {
 }
 
 fn unknown_header(wanted: &str, headers: &[String]) -> Error {
-    let closest = headers.iter().map(|header| (strsim::jaro_winkler(&slug(header), &slug(wanted)), header)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let closest =
+        headers.iter().map(|header| (strsim::jaro_winkler(&slug(header), &slug(wanted)), header)).max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = match closest {
         Some((close, header)) if close > 0.75 => format!("; did you mean “{}”?", shown(header)),
         _ => format!("; the headers are {}", listed(headers)),

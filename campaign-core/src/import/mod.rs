@@ -20,8 +20,12 @@
 mod aliases;
 mod convert;
 mod delimited;
+#[cfg(feature = "testkit")]
+mod fuzz;
 #[cfg(feature = "spreadsheet")]
 mod guard;
+#[cfg(feature = "spreadsheet")]
+mod guard_xls;
 mod importer;
 mod input;
 mod json;
@@ -33,6 +37,9 @@ mod row;
 mod sheet;
 mod sniff;
 
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub use fuzz::fuzz_import;
 pub use importer::{Batch, Importer};
 pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping};
 pub use report::{ImportReport, Progress, RowError};

@@ -13,7 +13,6 @@ pub(super) struct Rejects {
     writer: csv::Writer<Box<dyn Write + Send>>,
     headers: Vec<String>,
     begun: bool,
-    headerless: bool,
     open_ended: bool,
 }
 
@@ -28,7 +27,7 @@ impl Rejects {
             _ => column.header.clone(),
         });
         let writer = csv::WriterBuilder::new().flexible(true).from_writer(sink);
-        Self { writer, headers: headers.collect(), begun: false, headerless, open_ended }
+        Self { writer, headers: headers.collect(), begun: false, open_ended }
     }
 
     pub(super) fn write(&mut self, row: Option<&Row>, raw: Option<&str>, error: &RowError) -> Result<()> {
@@ -42,11 +41,7 @@ impl Rejects {
         if !rest && self.open_ended {
             cells.truncate(self.headers.len());
         }
-        let column = match &error.column {
-            Some(column) if self.headerless => column.clone(),
-            Some(column) => column.clone(),
-            None => String::new(),
-        };
+        let column = error.column.clone().unwrap_or_default();
         let why = [error.line.to_string(), column, error.code.clone(), error.reason.clone()];
         self.record(cells.iter().chain(&why).chain(&extra).map(String::as_str))
     }

@@ -92,15 +92,15 @@ impl Default for Cells {
 }
 
 impl Row {
-    /// The cells by position, emptied for the next row.
-    pub(super) fn text_mut(&mut self) -> &mut TextCells {
-        if !matches!(self.cells, Cells::Text(_)) {
-            self.cells = Cells::default();
-        }
-        match &mut self.cells {
+    /// Lets `fill` write the cells by position. The buffers of the row before are used again.
+    pub(super) fn fill(&mut self, fill: impl FnOnce(&mut TextCells)) {
+        let mut cells = match std::mem::take(&mut self.cells) {
             Cells::Text(cells) => cells,
-            Cells::Object(_) => unreachable!("replaced above"),
-        }
+            Cells::Object(_) => TextCells::default(),
+        };
+        cells.clear();
+        fill(&mut cells);
+        self.cells = Cells::Text(cells);
     }
 
     /// Whether no cell holds anything.
@@ -152,6 +152,7 @@ impl TextCells {
     }
 
     /// One more cell that is a JSON number or boolean.
+    #[cfg(feature = "spreadsheet")]
     pub(super) fn push_typed(&mut self, json: &str) {
         self.typed.resize(self.ends.len(), false);
         self.typed.push(true);
@@ -161,7 +162,6 @@ impl TextCells {
     /// All cells at once, from unescaped bytes. Bytes that are not UTF-8 are taken for Windows-1252: that is what a file is whose
     /// first accent comes after the part the encoding was guessed from.
     pub(super) fn set(&mut self, bytes: &[u8], ends: &[usize]) {
-        self.clear();
         if let Ok(text) = std::str::from_utf8(bytes)
             && ends.iter().all(|end| text.is_char_boundary(*end))
         {

@@ -52,7 +52,9 @@ impl Sheet {
                     match cell.get_value() {
                         DataRef::Empty | DataRef::Error(_) => {}
                         DataRef::SharedString(text) => sheet.put(row, column, text, false)?,
-                        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => sheet.put(row, column, text, false)?,
+                        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => {
+                            sheet.put(row, column, text, false)?
+                        }
                         DataRef::Int(number) => sheet.put(row, column, &number.to_string(), true)?,
                         DataRef::Float(number) => sheet.put(row, column, &number_text(*number), true)?,
                         DataRef::Bool(truth) => sheet.put(row, column, if *truth { "true" } else { "false" }, true)?,
@@ -114,7 +116,8 @@ impl Sheet {
         }
         let room = (self.text.len() + text.len() + (self.cells.len() + column - filled) * size_of::<(u32, bool)>()) as u64;
         if room > self.limits.max_unzipped_bytes {
-            let message = format!("the sheet holds more than {} bytes; save it as CSV, which may be of any size", self.limits.max_unzipped_bytes);
+            let message =
+                format!("the sheet holds more than {} bytes; save it as CSV, which may be of any size", self.limits.max_unzipped_bytes);
             return Err(Error::new(Kind::Invalid, message));
         }
         self.cells.resize(begin + column, (self.text.len() as u32, false));
@@ -132,22 +135,21 @@ impl Rows for Sheet {
         self.next += 1;
         row.line = u64::from(number);
         if !kept {
-            let reason =
-                format!("the row has more than {} cells or {} bytes", self.limits.max_columns, self.limits.max_record_bytes);
+            let reason = format!("the row has more than {} cells or {} bytes", self.limits.max_columns, self.limits.max_record_bytes);
             return Ok(Next::Bad(Rejection::new("row_too_long", reason).line(row.line)));
         }
         let mut start = if begin == 0 { 0 } else { self.cells[begin - 1].0 as usize };
-        let cells = row.text_mut();
-        cells.clear();
-        for &(cell_end, typed) in &self.cells[begin..end] {
-            let text = &self.text[start..cell_end as usize];
-            if typed {
-                cells.push_typed(text);
-            } else {
-                cells.push(text);
+        row.fill(|cells| {
+            for &(cell_end, typed) in &self.cells[begin..end] {
+                let text = &self.text[start..cell_end as usize];
+                if typed {
+                    cells.push_typed(text);
+                } else {
+                    cells.push(text);
+                }
+                start = cell_end as usize;
             }
-            start = cell_end as usize;
-        }
+        });
         Ok(Next::Row)
     }
 
@@ -195,5 +197,9 @@ fn date_text(moment: &ExcelDateTime) -> String {
     if (0.0..1.0).contains(&serial) {
         return format!("{hour:02}:{minute:02}:{second:02}");
     }
-    if serial.fract() == 0.0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}") }
+    if serial.fract() == 0.0 {
+        format!("{year:04}-{month:02}-{day:02}")
+    } else {
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    }
 }

@@ -48,7 +48,10 @@ pub(super) fn text_format(named: Option<Format>, sample: &[u8]) -> Result<Format
     let start = sample.trim_ascii_start();
     let lower: Vec<u8> = start.iter().take(16).map(u8::to_ascii_lowercase).collect();
     if [&b"<html"[..], b"<!doctype", b"<?xml", b"<table"].iter().any(|tag| lower.starts_with(tag)) {
-        return Err(Error::new(Kind::Invalid, "the file is a web page or XML; open it in a spreadsheet program and save it as CSV or XLSX"));
+        return Err(Error::new(
+            Kind::Invalid,
+            "the file is a web page or XML; open it in a spreadsheet program and save it as CSV or XLSX",
+        ));
     }
     let after = |skip: usize| start.get(skip..).unwrap_or_default().trim_ascii_start().first().copied();
     let is_json = match start.first() {
@@ -61,18 +64,23 @@ pub(super) fn text_format(named: Option<Format>, sample: &[u8]) -> Result<Format
         _ if is_json => Ok(if start[0] == b'{' && is_lines(start) { Format::JsonLines } else { Format::Json }),
         Some(Format::Json) => Ok(Format::Json),
         Some(Format::Tsv) => Ok(Format::Tsv),
-        Some(format @ (Format::Xlsx | Format::Xls | Format::Ods)) => {
-            Err(Error::new(Kind::Invalid, format!("the file is named {} but is no spreadsheet; it may be damaged or cut off", format.as_str())))
-        }
+        Some(format @ (Format::Xlsx | Format::Xls | Format::Ods)) => Err(Error::new(
+            Kind::Invalid,
+            format!("the file is named {} but is no spreadsheet; it may be damaged or cut off", format.as_str()),
+        )),
         Some(Format::Csv) | None => Ok(Format::Csv),
     }
 }
 
-/// Whether JSON that begins with an object is one object per line: the first line is whole, and is no object around the contacts.
+/// Whether JSON that begins with an object is one object per line: the first line is whole, is no object around the contacts, and
+/// is followed by others or is a contact itself.
 fn is_lines(start: &[u8]) -> bool {
     let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let more = !start[line.len()..].trim_ascii().is_empty();
     match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line) {
-        Ok(object) => !object.get("contacts").is_some_and(serde_json::Value::is_array),
+        Ok(object) => {
+            !object.get("contacts").is_some_and(serde_json::Value::is_array) && (more || object.keys().any(|key| names_phone(key)))
+        }
         Err(_) => false,
     }
 }
@@ -151,7 +159,9 @@ mod tests {
 
     #[test]
     fn sep_lines() {
-        for (text, expected) in [("sep=;\r\na;b", Some(b';')), ("\"sep=|\"\n", Some(b'|')), ("SEP=\t\n", Some(b'\t')), ("sep,a\n", None), ("", None)] {
+        for (text, expected) in
+            [("sep=;\r\na;b", Some(b';')), ("\"sep=|\"\n", Some(b'|')), ("SEP=\t\n", Some(b'\t')), ("sep,a\n", None), ("", None)]
+        {
             assert_eq!(sep_line(text.as_bytes()), expected, "{text:?}");
         }
     }

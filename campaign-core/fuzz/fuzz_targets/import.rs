@@ -1,0 +1,5 @@
+//! `cargo +nightly fuzz run import`
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| campaign_core::import::fuzz_import(data));
