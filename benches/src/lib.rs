@@ -97,7 +97,7 @@ pub async fn fill(store: &dyn ContactStore, campaign: CampaignId, from: usize, t
             })
             .collect();
         let add = AddContacts {
-            request_id: uuid(),
+            request_id: uuid::Uuid::new_v4(),
             owner: Owner::Campaign(campaign),
             contacts,
             duplicates: DuplicatePolicy::Skip,
@@ -106,8 +106,4 @@ pub async fn fill(store: &dyn ContactStore, campaign: CampaignId, from: usize, t
         store.add_contacts(add).await.unwrap();
         at = end;
     }
-}
-
-fn uuid() -> campaign_core::store::RequestId {
-    campaign_core::store::RequestId::new_v4()
 }

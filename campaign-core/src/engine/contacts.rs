@@ -470,7 +470,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn start(core: &Arc<Core>, source: ImportSource, options: ImportOptions) -> Self {
+    fn start(core: &Arc<Core>, source: ImportSource, mut options: ImportOptions) -> Self {
+        // A bare "yes" in a consent column was given by now at the latest.
+        options.consent_moment = options.consent_moment.or(Some(core.now()));
         let (send, steps) = mpsc::channel(2);
         core.executor.spawn_blocking(Box::new(move || {
             let read = || -> Result<Option<Step>> {

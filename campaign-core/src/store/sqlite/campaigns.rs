@@ -10,7 +10,7 @@ use super::writer::Writer;
 use crate::campaign::{CampaignRecord, CampaignStatus, RunState};
 use crate::contact::ContactStatus;
 use crate::error::{Error, Kind};
-use crate::event::EventKind;
+use crate::policy::announce;
 use crate::id::{CampaignId, Money};
 use crate::policy::limits::LimitScope;
 use crate::policy::metrics::Counts;
@@ -140,7 +140,7 @@ pub(super) fn save(w: &mut Writer, save: SaveCampaign) -> Result<CampaignRecord>
     record.revision = old.revision + 1;
     record.updated_at = save.now;
     write(&w.db, &record)?;
-    for kind in happenings(&w.db, &old, &record)? {
+    for kind in announce::saved(&old, &record, spent(&w.db, id)?) {
         let seq = w.counters.next_seq();
         w.db.conn
             .prepare_cached("INSERT INTO campaign_events (seq, campaign_id, at, kind) VALUES (?1, ?2, ?3, ?4)")?
@@ -148,26 +148,6 @@ pub(super) fn save(w: &mut Writer, save: SaveCampaign) -> Result<CampaignRecord>
     }
     w.changed();
     Ok(record)
-}
-
-/// What watchers are told about the change of a record.
-fn happenings(db: &Db, old: &CampaignRecord, new: &CampaignRecord) -> Result<Vec<EventKind>> {
-    let mut kinds = Vec::new();
-    if new.budget_announced_percent > old.budget_announced_percent
-        && let Some(budget) = new.spec.budget
-    {
-        let spent = spent(db, new.id)?;
-        kinds.push(EventKind::BudgetThreshold { percent: new.budget_announced_percent, spent, budget });
-    }
-    if new.status != old.status {
-        kinds.push(EventKind::StatusChanged { from: old.status, to: new.status });
-        // A recurring campaign goes from running to scheduled when a run is over.
-        let run_over = old.status == CampaignStatus::Running && new.status == CampaignStatus::Scheduled;
-        if new.status == CampaignStatus::Completed || run_over {
-            kinds.push(EventKind::CampaignCompleted { run: old.run.number });
-        }
-    }
-    Ok(kinds)
 }
 
 /// Money spent by a campaign over all its runs.
