@@ -3,6 +3,7 @@
 mod kinds;
 mod lifecycle;
 mod spec;
+mod validate;
 
 pub use kinds::{Campaign, CampaignKind, ContactView, Next, SpecCampaign};
 pub use lifecycle::{CampaignRecord, CampaignStatus, RunState};

@@ -69,9 +69,9 @@ pub enum Backoff {
     /// Always the same delay.
     #[default]
     Fixed,
-    /// Delay times the number of the attempt.
+    /// Delay times the number of attempts the step has had.
     Linear,
-    /// Delay doubled each time.
+    /// Delay doubled after each attempt of the step but the first.
     Exponential,
 }
 
@@ -79,13 +79,13 @@ pub enum Backoff {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutcomeRule {
-    /// Whether to try again at all.
+    /// Whether to try again at all. Default true; answered, sent, delivered, opted out and in doubt are never tried again.
     #[serde(default = "yes")]
     pub retry: bool,
-    /// How many attempts may end this way before it is final; capped by `max_attempts`.
+    /// How many attempts of a step may end this way before it is final, 1 to 10; capped by `max_attempts`.
     #[serde(default)]
     pub max_attempts: Option<u32>,
-    /// Minutes to wait.
+    /// Minutes to wait, 1 to 43200.
     #[serde(default)]
     pub delay_minutes: Option<u32>,
     /// How the delay grows.
@@ -105,33 +105,48 @@ pub struct RetryPolicy {
     pub rules: BTreeMap<Disposition, OutcomeRule>,
     /// How delays grow where a rule does not say.
     pub backoff: Backoff,
-    /// No delay is longer than this many minutes. Default 1440.
+    /// Backoff and jitter make no delay longer than this many minutes, 1 to 43200. Default 1440. A plain delay that is longer stays as it is.
     pub max_delay_minutes: u32,
     /// Delays vary by up to this many percent either way, from the engine's seed. Default 0, at most 50.
     pub jitter_percent: u32,
-    /// Spread retries over different times of the day: each next attempt aims at a part of the day (morning, noon, afternoon,
-    /// evening) that has not been tried yet. Default false.
+    /// Spread retries over different times of the day: after its delay, each next attempt waits for the first part of the day (morning
+    /// from 8, noon from 11, afternoon from 14, evening from 17 to 21, on the contact's clock) that has not been tried yet. Default false.
     pub spread_over_day: bool,
 }
 
+impl Default for OutcomeRule {
+    /// Try again, with the campaign's defaults.
+    fn default() -> Self {
+        Self { retry: true, max_attempts: None, delay_minutes: None, backoff: None }
+    }
+}
+
 impl Default for RetryPolicy {
-    /// Without rules: no answer, busy, voicemail, rejected and failed are tried again; undeliverable, opted out, cancelled and in doubt never.
+    /// Without rules: no answer, busy, voicemail (unless a message was left), rejected and failed are tried again; undeliverable, opted
+    /// out, cancelled and in doubt never.
     fn default() -> Self {
         Self { rules: BTreeMap::new(), backoff: Backoff::Fixed, max_delay_minutes: 1440, jitter_percent: 0, spread_over_day: false }
     }
 }
 
 /// When a step of a mixed campaign is carried out. All parts that are given must hold.
+///
+/// `previous` is about the last step that was carried out, steps passed over do not count. Success does not end the sequence: a step
+/// without `previous` follows an answered call just as it follows a busy line; name the endings after which it is wanted. `replied` is
+/// looked at when the step is due, and again before each retry of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Condition {
     /// The previous step ended (finally, after its retries) in one of these ways. Empty: any.
     pub previous: Vec<Disposition>,
-    /// The person has not (`false`) or has (`true`) answered back since the first attempt.
+    /// The person has not (`false`) or has (`true`) answered back since the first attempt of the run.
     pub replied: Option<bool>,
 }
 
-/// One step of a mixed campaign.
+/// One step of a mixed campaign. The first is carried out at once and has no delay and no condition; a mixed campaign has 1 to 20.
+///
+/// A step ends when an attempt succeeds or none is left; then the next step whose condition holds follows, and when there is none
+/// the contact is finished: `completed` if any step reached the person, otherwise as the last attempt ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -140,7 +155,7 @@ pub struct Step {
     /// The template of the text for message steps; defaults to `sms_message`. Call steps use the call templates.
     #[serde(default)]
     pub template: Option<String>,
-    /// Minutes after the end of the previous step. Default 0.
+    /// Minutes after the end of the last step that was carried out, at most 527040 (366 days). Default 0.
     #[serde(default)]
     pub delay_minutes: u32,
     /// Instead of a plain delay: the next day (in the contact's zone) at this time of day, `HH:MM`; "call next morning".
@@ -149,9 +164,68 @@ pub struct Step {
     /// When it is carried out; otherwise it is passed over.
     #[serde(default)]
     pub when: Condition,
-    /// Attempts for this step; defaults to the campaign's `max_attempts` for calls and to 1 for messages.
+    /// Attempts for this step, 1 to 10; defaults to the campaign's `max_attempts` for calls and to 1 for messages.
     #[serde(default)]
     pub max_attempts: Option<u32>,
+}
+
+impl Step {
+    /// A call, at once and whatever came before.
+    pub fn call() -> Self {
+        Self { channel: Channel::Call, template: None, delay_minutes: 0, next_day_at: None, when: Condition::default(), max_attempts: None }
+    }
+
+    /// A text message from `sms_message`, at once and whatever came before.
+    pub fn sms() -> Self {
+        Self { channel: Channel::Sms, ..Self::call() }
+    }
+
+    /// A WhatsApp message from `sms_message`, at once and whatever came before.
+    pub fn whatsapp() -> Self {
+        Self { channel: Channel::WhatsApp, ..Self::call() }
+    }
+
+    /// With the text of this template.
+    #[must_use]
+    pub fn template(mut self, name: &str) -> Self {
+        self.template = Some(name.to_owned());
+        self
+    }
+
+    /// This many minutes after the end of the previous step.
+    #[must_use]
+    pub fn after_minutes(mut self, minutes: u32) -> Self {
+        self.delay_minutes = minutes;
+        self
+    }
+
+    /// On the day after the end of the previous step, at this time of day on the contact's clock.
+    #[must_use]
+    pub fn next_day_at(mut self, time: &str) -> Self {
+        self.next_day_at = Some(time.to_owned());
+        self
+    }
+
+    /// Only when the previous step ended in one of these ways.
+    #[must_use]
+    pub fn when_previous(mut self, endings: &[Disposition]) -> Self {
+        self.when.previous = endings.to_vec();
+        self
+    }
+
+    /// Only when the person has (or has not) answered back.
+    #[must_use]
+    pub fn when_replied(mut self, replied: bool) -> Self {
+        self.when.replied = Some(replied);
+        self
+    }
+
+    /// With this many attempts.
+    #[must_use]
+    pub fn attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = Some(max_attempts);
+        self
+    }
 }
 
 /// Voicemail detection, handed to the dialer.
@@ -160,9 +234,9 @@ pub struct Step {
 pub struct VoicemailSettings {
     /// Detect answering machines.
     pub enable_voicemail_detection: bool,
-    /// Leave `voicemail_message` after the beep.
+    /// Leave `voicemail_message` after the beep; needs detection. A voicemail is then final at once, unless a retry rule for it says otherwise.
     pub leave_voicemail: bool,
-    /// The message, a template.
+    /// The message, a template; the template named `voicemail_message` otherwise.
     pub voicemail_message: Option<String>,
 }
 
@@ -170,7 +244,7 @@ pub struct VoicemailSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
-    /// The number or sender name.
+    /// The number or sender name, 1 to 64 characters; each only once in a campaign.
     pub number: String,
     /// At most this many attempts at once.
     #[serde(default)]
@@ -187,9 +261,9 @@ pub struct CallerId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
-    /// How many.
+    /// How many, at least 1.
     pub max: u32,
-    /// Within how many hours. 168 is a week.
+    /// Within how many hours, 1 to 8784. 168 is a week.
     pub hours: u32,
     /// Only attempts on these channels count. Empty: all.
     #[serde(default)]
@@ -204,7 +278,7 @@ pub struct FrequencyCap {
 pub struct CampaignSpec {
     /// 1 to 200 characters.
     pub name: String,
-    /// Free text.
+    /// Free text, at most 10,000 characters.
     pub description: Option<String>,
     /// The kind.
     pub campaign_type: CampaignType,
@@ -213,6 +287,7 @@ pub struct CampaignSpec {
     /// Its name, the system variable `assistant_name`.
     pub assistant_name: Option<String>,
     /// Templates by name: `welcome_message`, `agenda`, `end_call_message`, `sms_message`, `voicemail_message`, `system_prompt`, and any other.
+    /// At most 100, each of at most 64 KiB.
     pub templates: BTreeMap<String, String>,
     /// How the templates are written.
     pub template_syntax: TemplateSyntax,
@@ -222,7 +297,7 @@ pub struct CampaignSpec {
     pub variable_mappings: BTreeMap<String, String>,
     /// Variables known to exist, slug to original header.
     pub available_variables: BTreeMap<String, String>,
-    /// Steps of a mixed campaign, in order.
+    /// Steps of a mixed campaign, in order, 1 to 20. Call, SMS and WhatsApp campaigns have none.
     pub steps: Vec<Step>,
     /// Attempts per contact, 1 to 10. Default 3.
     pub max_attempts: u32,
@@ -234,7 +309,7 @@ pub struct CampaignSpec {
     pub concurrent_limit: Option<u32>,
     /// Starts in any 60 s. Default 10. `None`: no limit of its own.
     pub rate_limit_per_minute: Option<u32>,
-    /// Starts per calendar day in `time_zone`.
+    /// Starts per calendar day in `time_zone`, at least 1.
     pub calls_per_day: Option<u32>,
     /// Who goes first.
     pub priority: Priority,
@@ -254,15 +329,15 @@ pub struct CampaignSpec {
     pub budget: Option<Money>,
     /// What one attempt is reckoned to cost until its price is known.
     pub cost_per_attempt: Money,
-    /// Percent of the budget at which an event is sent. Default 80.
+    /// Percent of the budget at which an event is sent, 1 to 100. Default 80.
     pub budget_threshold_percent: u32,
-    /// Numbers to send from, taken in turn within their limits.
+    /// Numbers to send from, taken in turn within their limits; at most 1,000.
     pub caller_ids: Vec<CallerId>,
     /// Voicemail detection.
     pub voicemail: VoicemailSettings,
-    /// Seconds to let it ring. Default 30.
+    /// Seconds to let it ring, 1 to 600. Default 30.
     pub ring_timeout_seconds: u32,
-    /// Longest call in seconds. Default 900. A call not settled by then plus a grace time is asked for with `find`.
+    /// Longest call in seconds, 1 to 86400. Default 900. A call not settled by then plus a grace time is asked for with `find`.
     pub max_duration_seconds: u32,
     /// Anything for the dialer: voice, language, provider options.
     pub dialer_options: Variables,
@@ -326,6 +401,16 @@ impl CampaignSpec {
         Self::builder(CampaignType::Sms, name)
     }
 
+    /// A WhatsApp campaign.
+    pub fn whatsapp(name: impl Into<String>) -> CampaignSpecBuilder {
+        Self::builder(CampaignType::WhatsApp, name)
+    }
+
+    /// A campaign of several steps; add them with [`CampaignSpecBuilder::step`].
+    pub fn mixed(name: impl Into<String>) -> CampaignSpecBuilder {
+        Self::builder(CampaignType::Mixed, name)
+    }
+
     /// The channel of the first step.
     pub fn first_channel(&self) -> Channel {
         match &self.campaign_type {
@@ -334,14 +419,6 @@ impl CampaignSpec {
             CampaignType::WhatsApp => Channel::WhatsApp,
             CampaignType::Mixed => self.steps.first().map_or(Channel::Call, |step| step.channel),
         }
-    }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Invalid`] with the first field that is out of range, and what it may be.
-    pub fn validate(&self) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -412,6 +489,81 @@ impl CampaignSpecBuilder {
     #[must_use]
     pub fn schedule(self, schedule: Schedule) -> Self {
         self.with(|spec| spec.schedule = schedule)
+    }
+
+    /// Adds a step of a mixed campaign.
+    #[must_use]
+    pub fn step(self, step: Step) -> Self {
+        self.with(|spec| spec.steps.push(step))
+    }
+
+    /// Sets what follows an attempt that ended in this way.
+    #[must_use]
+    pub fn retry_rule(self, ending: Disposition, rule: OutcomeRule) -> Self {
+        self.with(|spec| {
+            spec.retry.rules.insert(ending, rule);
+        })
+    }
+
+    /// Sets who goes first.
+    #[must_use]
+    pub fn priority(self, priority: Priority) -> Self {
+        self.with(|spec| spec.priority = priority)
+    }
+
+    /// Sets how many attempts start per day in the campaign's zone.
+    #[must_use]
+    pub fn calls_per_day(self, limit: u32) -> Self {
+        self.with(|spec| spec.calls_per_day = Some(limit))
+    }
+
+    /// Sets the moment after which no attempt starts.
+    #[must_use]
+    pub fn deadline(self, at: Timestamp) -> Self {
+        self.with(|spec| spec.deadline = Some(at))
+    }
+
+    /// Only contacts with consent for the channel are contacted.
+    #[must_use]
+    pub fn consent_required(self) -> Self {
+        self.with(|spec| spec.consent_required = true)
+    }
+
+    /// Adds a cap: at most `max` attempts at a person within `hours`, over all campaigns and channels.
+    #[must_use]
+    pub fn frequency_cap(self, max: u32, hours: u32) -> Self {
+        self.with(|spec| spec.frequency_caps.push(FrequencyCap { max, hours, channels: Vec::new() }))
+    }
+
+    /// Sets the budget, and what one attempt is reckoned to cost until its price is known.
+    #[must_use]
+    pub fn budget(self, total: Money, per_attempt: Money) -> Self {
+        self.with(|spec| {
+            spec.budget = Some(total);
+            spec.cost_per_attempt = per_attempt;
+        })
+    }
+
+    /// Adds a number or sender to use, without limits of its own.
+    #[must_use]
+    pub fn caller_id(self, number: &str) -> Self {
+        self.with(|spec| {
+            spec.caller_ids.push(CallerId {
+                number: number.to_owned(),
+                concurrent_limit: None,
+                rate_limit_per_minute: None,
+                calls_per_day: None,
+            });
+        })
+    }
+
+    /// Detects answering machines, and leaves this message (a template) on them.
+    #[must_use]
+    pub fn leave_voicemail(self, message: &str) -> Self {
+        self.with(|spec| {
+            spec.voicemail =
+                VoicemailSettings { enable_voicemail_detection: true, leave_voicemail: true, voicemail_message: Some(message.to_owned()) };
+        })
     }
 
     /// The checked spec.
