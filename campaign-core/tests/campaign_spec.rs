@@ -1,4 +1,5 @@
 //! Every field of a spec: what it may be, and the error when it is not.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::campaign::{CampaignSpec, CampaignType, FrequencyCap, OutcomeRule, Step};
 use campaign_core::id::Money;

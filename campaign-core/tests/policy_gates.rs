@@ -1,4 +1,5 @@
 //! The gates in order, what they say, and the metric formulas.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::campaign::{CampaignRecord, CampaignSpec, CampaignStatus, RunState};
 use campaign_core::contact::{Consent, Contact, ContactSource, ContactState, ContactStatus, NewContact, Owner, Variables, ZoneKey};

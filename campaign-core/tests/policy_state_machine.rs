@@ -1,5 +1,6 @@
 //! `docs/state-machine.md` is what the transition tables say. To write it anew after a change of the tables:
 //! `UPDATE_DOCS=1 cargo test -p campaign-core --test policy_state_machine`.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::campaign::CampaignStatus;
 use campaign_core::contact::ContactStatus;

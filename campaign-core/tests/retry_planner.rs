@@ -1,4 +1,5 @@
 //! What follows an outcome.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::campaign::{Backoff, Campaign, CampaignSpec, CampaignSpecBuilder, ContactView, Next, OutcomeRule, SpecCampaign, Step};
 use campaign_core::contact::{Contact, ContactSource, ContactState, ContactStatus, NewContact, Owner, PlannedStep, Variables, ZoneKey};

@@ -1,4 +1,5 @@
 //! Recurring and single starts at exact local times.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::schedule::{Frequency, PastDue, Recurrence, Schedule};
 use jiff::Timestamp;

@@ -1,4 +1,5 @@
 //! Calling windows: examples at clock changes and holidays, and an independent oracle that walks minute by minute.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use campaign_core::contact::ZoneKey;
 use campaign_core::schedule::{CallingWindows, CompiledWindows, Holiday, TimeWindow, Weekday, WindowZone, ZoneClock};
