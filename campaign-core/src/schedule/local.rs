@@ -57,6 +57,7 @@ pub(crate) fn at_local(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 

@@ -181,7 +181,7 @@ impl Recurrence {
 
     /// A period that does not begin after `date`, close to it.
     fn period_of(&self, start: Date, date: Date) -> u64 {
-        let days = i64::from(date.duration_since(start).as_hours() as i32 / 24);
+        let days = date.duration_since(start).as_hours() / 24;
         let length = match self.frequency {
             Frequency::Daily => 1,
             Frequency::Weekly => 7,
