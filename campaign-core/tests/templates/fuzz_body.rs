@@ -6,7 +6,7 @@ use campaign_core::template::{limits, lint, preview, sms};
 use std::collections::BTreeMap;
 
 /// The input's lines before the first empty one are `name=value`; what follows is the template.
-pub fn run(input: &str) {
+pub(crate) fn run(input: &str) {
     let (values, source) = input.split_once("\n\n").unwrap_or(("", input));
     let mut variables = Variables::new();
     let mut fallbacks = BTreeMap::new();

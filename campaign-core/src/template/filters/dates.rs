@@ -84,7 +84,9 @@ fn read_date(text: &str) -> Option<(Date, &str)> {
         ["%Y/%m/%d", "%d.%m.%Y", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y"];
     let with = |format: &str| {
         let (parsed, used) = BrokenDownTime::parse_prefix(format, text).ok()?;
-        Some((parsed.to_date().ok()?, text.get(used..)?))
+        let (date, rest) = (parsed.to_date().ok()?, text.get(used..)?);
+        // Without four digits a year is a guess, and a number that goes on was something else.
+        (date.year() >= 1000 && !rest.starts_with(char::is_alphanumeric)).then_some((date, rest))
     };
     if let Some(found) = FORMATS.into_iter().find_map(with) {
         return Some(found);
@@ -124,6 +126,7 @@ mod tests {
             ("03/04/2024", "03/04/2024"),
             ("next Tuesday", "next Tuesday"),
             ("2024-02-30", "2024-02-30"),
+            ("15/02/24", "15/02/24"),
             ("", ""),
         ] {
             assert_eq!(date(&Value::from(given), Some("%A %d %B %Y".into()), None).unwrap(), expected, "{given}");
