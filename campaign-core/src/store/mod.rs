@@ -76,7 +76,7 @@ pub trait ContactStore: Send + Sync + 'static {
     /// [`crate::Kind::Conflict`] when the revision differs, [`crate::Kind::State`] when the guard does not hold.
     async fn save_campaign(&self, save: SaveCampaign) -> Result<CampaignRecord>;
 
-    /// Deletes a campaign with its contacts and attempts. Suppressions stay. Unknown ids are fine.
+    /// Deletes a campaign with its contacts and attempts; open ones give back what they hold of shared limits. Suppressions stay. Unknown ids are fine.
     async fn delete_campaign(&self, id: CampaignId) -> Result<()>;
 
     // --- contacts --------------------------------------------------------------------------------------------------------
@@ -94,7 +94,8 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Changes one contact if its version is as expected (a reply, a plan changed by hand). Moves [`ContactStore::changes`].
     ///
     /// # Errors
-    /// [`crate::Kind::Conflict`] when the version differs.
+    /// [`crate::Kind::Conflict`] when the version differs, [`crate::Kind::State`] when the transition does not start from the contact's status,
+    /// or leads into or out of `in_progress`: only claims and settlements do that.
     async fn update_contact(&self, update: UpdateContact) -> Result<Contact>;
 
     /// Removes contacts that are not in progress, with their attempts; returns how many went. Moves [`ContactStore::changes`].
@@ -139,7 +140,8 @@ pub trait ContactStore: Send + Sync + 'static {
     ///
     /// Candidates are `pending` contacts with `due_at <= horizon` whose zone is in `zones`; zones in the order given, within a zone by
     /// `due_at`, then id. A candidate the gates defer gets the new `due_at` and reason; one they rule out becomes `skipped` with
-    /// its reason; neither takes a slot. `start_at` of an attempt is the later of its slot and the contact's `due_at`.
+    /// its reason; neither takes a slot. `start_at` of an attempt is its slot, which [`crate::policy::limits::Pacer::take`] finds not before the contact's `due_at`.
+    /// The ledgers of the deployment, the campaign, the account and the caller count every attempt in flight, limited or not.
     /// At most `max` are claimed and at most `max + 1000` looked at.
     /// Nothing is claimed when the campaign is not running or its revision is not the expected one: the answer then says so.
     ///
@@ -176,20 +178,24 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Contacts of a campaign counted by status, zone, reason and whether they are due at `now`. May read every contact.
     async fn reasons(&self, campaign: CampaignId, now: Timestamp) -> Result<Vec<ReasonCount>>;
 
-    /// What is known about the person behind a contact, for the gates; `look_back` as in [`crate::policy::gates::ClaimGates::look_back`].
+    /// What is known about the person behind a contact, for the gates. Recent hand-offs reach back to `since`, none without it; see
+    /// [`crate::policy::gates::ClaimGates::look_back`]. Settled attempts of every contact with this number count, and open ones of *other*
+    /// contacts, by the moment they are going to start; refused ones do not.
     async fn facts(&self, contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts>;
 
     /// Ledgers of these scopes, in that order; an unknown scope has an empty one.
     async fn ledgers(&self, scopes: Vec<LimitScope>) -> Result<Vec<Ledger>>;
 
-    /// Settled attempts of a campaign, counted per time bucket.
+    /// Settled attempts of a campaign, counted per time bucket by the moment they were settled; empty buckets are left out.
     async fn timeline(&self, query: TimelineQuery) -> Result<Vec<TimelineBucket>>;
 
     /// A counter that grows whenever somebody changed what a gate depends on: `save_campaign`, `delete_campaign`,
     /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off.
     async fn changes(&self) -> Result<u64>;
 
-    /// What happened since the cursor, in the order it was committed: attempts claimed and settled, campaigns saved.
+    /// What happened since the cursor, in the order it was committed: attempts claimed (`contact_started`) and settled (`contact_completed`
+    /// when [`crate::outcome::Disposition::is_success`], else `contact_failed`; refused and unused ones are silent), and campaigns saved with
+    /// another status (`status_changed`).
     async fn events(&self, query: EventQuery) -> Result<EventPage>;
 
     // --- documents -------------------------------------------------------------------------------------------------------

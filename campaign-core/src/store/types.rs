@@ -400,7 +400,7 @@ pub struct Placed {
 /// How an attempt ended for the limits and the history.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptEnd {
-    /// It was handed over and ended; consumes an attempt.
+    /// It was handed over and ended; consumes an attempt. An outcome that names no cost cost what was reserved.
     Finished(Outcome),
     /// The provider refused it without effect (throttled); consumes nothing, stays in the history as `refused`.
     Refused,

@@ -1,4 +1,0 @@
-//! Everything in memory, written to be read.
-/// Keeps everything in memory.
-#[derive(Debug, Default)]
-pub struct MemoryStore;
