@@ -54,8 +54,10 @@ impl Rate {
     /// The distance of two slots. Half a percent wider than the limit asks: a window then holds one slot less than its length
     /// allows when timers fire up to [`Rate::tolerance`] late, so the limit holds for the real starts and not only for the plan.
     pub fn interval(self) -> SignedDuration {
-        let micros = i64::from(self.per_seconds) * 1_005_000 / i64::from(self.starts.max(1));
-        SignedDuration::from_micros(micros.max(1))
+        let starts = u64::from(self.starts.max(1));
+        // Rounded up: `starts` intervals must not be shorter than the window with its tolerance.
+        let micros = (u64::from(self.per_seconds) * 1_005_000).div_ceil(starts);
+        SignedDuration::from_micros(i64::try_from(micros.max(1)).unwrap_or(i64::MAX))
     }
 
     /// How late a start may be without breaking the limit: half a percent of the window.
@@ -95,7 +97,7 @@ pub struct LimitRules {
     pub rate: Option<Rate>,
     /// Starts per day.
     pub day: Option<DayQuota>,
-    /// Money.
+    /// Money. Reckoned for campaigns only; other scopes have none.
     pub budget: Option<Budget>,
 }
 
@@ -111,11 +113,11 @@ impl LimitRules {
 pub struct Ledger {
     /// Attempts claimed and not yet settled.
     pub in_flight: u32,
-    /// No start before this moment.
+    /// No start before this moment. Kept for scopes without a rate too: callers without one take turns by it.
     pub next_slot: Option<Timestamp>,
     /// The day `day_starts` is about.
     pub day: Option<Date>,
-    /// Starts on that day.
+    /// Starts on that day. Once a day is kept, every start of the scope counts, also those of campaigns without a quota of their own.
     pub day_starts: u32,
     /// Money spent.
     pub spent: Money,
@@ -133,7 +135,8 @@ pub enum Release {
 }
 
 impl Ledger {
-    /// Gives back what one attempt had reserved when it was claimed.
+    /// Gives back what one attempt had reserved when it was claimed: `reserved` is [`Slot::reserved`] for the campaign's ledger and
+    /// zero for all others, `claimed_day` is [`Slot::day`].
     pub fn settle(&mut self, reserved: Money, claimed_day: Option<Date>, release: Release) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.reserved -= reserved;
@@ -184,6 +187,8 @@ pub struct Slot {
     pub caller: Option<Arc<str>>,
     /// Money reserved in the campaign's budget.
     pub reserved: Money,
+    /// The day it was counted on, to be kept with the attempt for [`Ledger::settle`].
+    pub day: Option<Date>,
 }
 
 /// The limits of one claim: those every attempt must hold, and caller ids of which one must hold.
@@ -220,71 +225,66 @@ impl<'a> Pacer<'a> {
         Self { limits, ledgers, now, block: None }
     }
 
-    /// The next slot; `None` when a limit is met, see [`Pacer::block`].
-    pub fn take(&mut self) -> Option<Slot> {
-        let shared = self.limits.shared.len();
-        let mut start = self.now;
-        for index in 0..shared {
-            match earliest(&self.limits.shared[index], &self.ledgers[index], self.now) {
-                Ok(at) => start = start.max(at),
-                Err(block) => return self.stop(block),
+    /// The next slot that is not before `due_at`; `None` when a limit is met, see [`Pacer::block`].
+    ///
+    /// The slot itself moves behind `due_at`: moving only the start would let starts of several contacts meet, and break the rate.
+    pub fn take(&mut self, due_at: Timestamp) -> Option<Slot> {
+        match self.find(self.now.max(due_at)) {
+            Ok((start, caller)) => Some(self.reserve(start, caller)),
+            Err(block) => {
+                self.block = Some(block);
+                None
             }
         }
-        let mut caller = None;
-        if !self.limits.callers.is_empty() {
-            let mut best: Option<(Timestamp, u32, usize)> = None;
-            let mut first_block: Option<LimitBlock> = None;
-            for (index, rules) in self.limits.callers.iter().enumerate() {
-                let ledger = &self.ledgers[shared + index];
-                match earliest(rules, ledger, self.now) {
-                    Ok(at) => {
-                        let candidate = (start.max(at), ledger.in_flight, index);
-                        if best.is_none_or(|found| candidate < found) {
-                            best = Some(candidate);
-                        }
-                    }
-                    Err(block) => {
-                        let sooner = first_block.as_ref().is_none_or(|found| match (block.opens_at, found.opens_at) {
-                            (Some(new), Some(old)) => new < old,
-                            (Some(_), None) => true,
-                            _ => false,
-                        });
-                        if sooner {
-                            first_block = Some(block);
-                        }
-                    }
-                }
-            }
-            match (best, first_block) {
-                (Some((at, _, index)), _) => {
-                    start = at;
-                    caller = Some(index);
-                }
-                (None, block) => {
-                    let block =
-                        block.unwrap_or_else(|| LimitBlock { scope: LimitScope::Deployment, limit: LimitKind::CallerIds, opens_at: None });
-                    return self.stop(LimitBlock { limit: LimitKind::CallerIds, ..block });
-                }
+    }
+
+    fn find(&self, from: Timestamp) -> Result<(Timestamp, Option<usize>), LimitBlock> {
+        let (shared, callers) = self.ledgers.split_at(self.limits.shared.len());
+        let mut start = from;
+        let mut slowest = None;
+        for (rules, ledger) in self.limits.shared.iter().zip(shared) {
+            let at = earliest(rules, ledger, from)?;
+            if at > start {
+                (start, slowest) = (at, Some(&rules.scope));
             }
         }
+        let caller = match self.limits.callers.is_empty() {
+            true => None,
+            false => {
+                let (at, index) = choose_caller(&self.limits.callers, callers, start)?;
+                if at > start {
+                    (start, slowest) = (at, Some(&self.limits.callers[index].scope));
+                }
+                Some(index)
+            }
+        };
         if start > self.limits.horizon {
             // The slot is too far ahead to claim now; it opens when it comes within reach.
-            let scope = self.slowest(start).clone();
-            return self.stop(LimitBlock { scope, limit: LimitKind::Rate, opens_at: Some(start) });
+            let scope = slowest.unwrap_or(&LimitScope::Deployment).clone();
+            return Err(LimitBlock { scope, limit: LimitKind::Rate, opens_at: Some(start) });
         }
-        let mut reserved = Money::ZERO;
-        for index in 0..shared {
-            reserved += reserve(&self.limits.shared[index], &mut self.ledgers[index], start);
+        // A start after midnight belongs to the next day's quota, which this claim does not know.
+        match self.limits.shared.iter().find_map(|rules| past_day(rules, start)) {
+            Some(block) => Err(block),
+            None => Ok((start, caller)),
         }
-        let caller = caller.map(|index| {
-            let rules = &self.limits.callers[index];
-            reserve(rules, &mut self.ledgers[shared + index], start);
-            match &rules.scope {
+    }
+
+    fn reserve(&mut self, start: Timestamp, caller: Option<usize>) -> Slot {
+        let mut slot = Slot { start_at: start, caller: None, reserved: Money::ZERO, day: None };
+        let (shared, callers) = self.ledgers.split_at_mut(self.limits.shared.len());
+        let caller = caller.and_then(|index| self.limits.callers.get(index).zip(callers.get_mut(index)));
+        if let Some((rules, _)) = &caller {
+            slot.caller = Some(match &rules.scope {
                 LimitScope::Caller(number) => Arc::clone(number),
                 other => Arc::from(other.key()),
-            }
-        });
-        Some(Slot { start_at: start, caller, reserved })
+            });
+        }
+        for (rules, ledger) in self.limits.shared.iter().zip(shared).chain(caller) {
+            slot.reserved += reserve(rules, ledger, start);
+            slot.day = slot.day.or(rules.day.and(ledger.day));
+        }
+        slot
     }
 
     /// The limit that ended the claim, when one did.
@@ -296,61 +296,93 @@ impl<'a> Pacer<'a> {
     pub fn ledgers(&self) -> &[Ledger] {
         &self.ledgers
     }
+}
 
-    fn stop(&mut self, block: LimitBlock) -> Option<Slot> {
-        self.block = Some(block);
-        None
+/// The caller that can start first from `start` on; among equals the one with the fewest attempts in flight, then the one that has
+/// rested longest. Without one, the block that opens first.
+fn choose_caller(rules: &[LimitRules], ledgers: &[Ledger], start: Timestamp) -> Result<(Timestamp, usize), LimitBlock> {
+    let mut best = None;
+    let mut block: Option<LimitBlock> = None;
+    for (index, (rules, ledger)) in rules.iter().zip(ledgers).enumerate() {
+        match earliest(rules, ledger, start) {
+            Ok(at) => {
+                let candidate = (at, ledger.in_flight, ledger.next_slot, index);
+                if best.is_none_or(|found| candidate < found) {
+                    best = Some(candidate);
+                }
+            }
+            Err(new) => {
+                let sooner = |old: &LimitBlock| new.opens_at.is_some_and(|at| old.opens_at.is_none_or(|before| at < before));
+                if block.as_ref().is_none_or(sooner) {
+                    block = Some(new);
+                }
+            }
+        }
     }
-
-    fn slowest(&self, start: Timestamp) -> &LimitScope {
-        let all = self.limits.shared.iter().chain(&self.limits.callers);
-        all.zip(&self.ledgers)
-            .find(|(_, ledger)| ledger.next_slot == Some(start))
-            .map_or(&LimitScope::Deployment, |(rules, _)| &rules.scope)
+    let none = || LimitBlock { scope: LimitScope::Deployment, limit: LimitKind::CallerIds, opens_at: None };
+    match best {
+        Some((at, _, _, index)) => Ok((at, index)),
+        None => Err(LimitBlock { limit: LimitKind::CallerIds, ..block.unwrap_or_else(none) }),
     }
 }
 
-/// When the scope allows one more start, or why it does not.
-pub fn earliest(rules: &LimitRules, ledger: &Ledger, now: Timestamp) -> Result<Timestamp, LimitBlock> {
+/// When the scope allows one more start, not before `from`, or why it does not.
+pub fn earliest(rules: &LimitRules, ledger: &Ledger, from: Timestamp) -> Result<Timestamp, LimitBlock> {
     let block = |limit, opens_at| LimitBlock { scope: rules.scope.clone(), limit, opens_at };
     if rules.concurrency.is_some_and(|max| ledger.in_flight >= max) {
         return Err(block(LimitKind::Concurrency, None));
     }
+    if rules.rate.is_some_and(|rate| rate.starts == 0) {
+        return Err(block(LimitKind::Rate, None));
+    }
     if let Some(quota) = rules.day {
-        let used = if ledger.day == Some(quota.day) { ledger.day_starts } else { 0 };
+        // A ledger that is a day ahead was moved on by a campaign in an eastern zone; its count is the safe one.
+        let used = if ledger.day >= Some(quota.day) { ledger.day_starts } else { 0 };
         if used >= quota.max {
             return Err(block(LimitKind::CallsPerDay, Some(quota.ends_at)));
         }
     }
-    if let Some(budget) = rules.budget {
+    if let Some(budget) = campaign_budget(rules) {
         let committed = ledger.spent + ledger.reserved;
         if committed >= budget.limit || committed + budget.per_attempt > budget.limit {
             return Err(block(LimitKind::Budget, None));
         }
     }
-    Ok(match (rules.rate, ledger.next_slot) {
-        (Some(_), Some(next)) => next.max(now),
-        _ => now,
-    })
+    let start = match (rules.rate, ledger.next_slot) {
+        (Some(_), Some(next)) => next.max(from),
+        _ => from,
+    };
+    past_day(rules, start).map_or(Ok(start), Err)
+}
+
+fn past_day(rules: &LimitRules, start: Timestamp) -> Option<LimitBlock> {
+    let ends_at = rules.day.map(|quota| quota.ends_at).filter(|&ends_at| start >= ends_at)?;
+    Some(LimitBlock { scope: rules.scope.clone(), limit: LimitKind::CallsPerDay, opens_at: Some(ends_at) })
+}
+
+/// An attempt is settled with one amount, so only one of its scopes can reckon money.
+fn campaign_budget(rules: &LimitRules) -> Option<Budget> {
+    rules.budget.filter(|_| matches!(rules.scope, LimitScope::Campaign(_)))
 }
 
 fn reserve(rules: &LimitRules, ledger: &mut Ledger, start: Timestamp) -> Money {
-    ledger.in_flight += 1;
-    if let Some(rate) = rules.rate {
-        ledger.next_slot = Some(start.saturating_add(rate.interval()).unwrap_or(start));
+    ledger.in_flight = ledger.in_flight.saturating_add(1);
+    // Without a rate the moment only grows, by the least a store keeps, so that callers take turns even at one instant.
+    let after = match rules.rate {
+        Some(rate) => start.saturating_add(rate.interval()),
+        None => ledger.next_slot.map_or(start, |next| next.max(start)).saturating_add(SignedDuration::from_micros(1)),
+    };
+    ledger.next_slot = Some(after.unwrap_or(start));
+    if let Some(quota) = rules.day
+        && ledger.day < Some(quota.day)
+    {
+        ledger.day = Some(quota.day);
+        ledger.day_starts = 0;
     }
-    if let Some(quota) = rules.day {
-        if ledger.day != Some(quota.day) {
-            ledger.day = Some(quota.day);
-            ledger.day_starts = 0;
-        }
-        ledger.day_starts += 1;
+    if ledger.day.is_some() {
+        ledger.day_starts = ledger.day_starts.saturating_add(1);
     }
-    match rules.budget {
-        Some(budget) => {
-            ledger.reserved += budget.per_attempt;
-            budget.per_attempt
-        }
-        None => Money::ZERO,
-    }
+    let reserved = campaign_budget(rules).map_or(Money::ZERO, |budget| budget.per_attempt);
+    ledger.reserved += reserved;
+    reserved
 }
