@@ -1,1 +1,3 @@
 //! Proof for stores and dialers written by others.
+
+pub mod store;
