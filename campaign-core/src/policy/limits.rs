@@ -386,3 +386,256 @@ fn reserve(rules: &LimitRules, ledger: &mut Ledger, start: Timestamp) -> Money {
     ledger.reserved += reserved;
     reserved
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// The suite's midnight, plus so many microseconds.
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_microsecond(1_772_409_600_000_000 + micros).unwrap()
+    }
+
+    fn day_of(moment: Timestamp) -> (Date, Timestamp) {
+        let index = (moment.as_second() - at(0).as_second()).div_euclid(86_400);
+        (Date::constant(2026, 3, 2) + jiff::Span::new().days(index), at((index + 1) * 86_400_000_000))
+    }
+
+    fn limits(shared: Vec<LimitRules>, callers: Vec<LimitRules>, horizon: Timestamp) -> ClaimLimits {
+        ClaimLimits { shared, callers, horizon }
+    }
+
+    fn named(scope: LimitScope, change: impl FnOnce(&mut LimitRules)) -> LimitRules {
+        let mut rules = LimitRules::new(scope);
+        change(&mut rules);
+        rules
+    }
+
+    /// The most starts that any window of this length holds; `starts` ascending.
+    fn fullest_window(starts: &[Timestamp], length: SignedDuration) -> usize {
+        let mut first = 0;
+        let mut most = 0;
+        for (last, start) in starts.iter().enumerate() {
+            while start.duration_since(starts[first]) >= length {
+                first += 1;
+            }
+            most = most.max(last - first + 1);
+        }
+        most
+    }
+
+    #[derive(Debug, Clone)]
+    struct Plan {
+        concurrency: Option<u32>,
+        rate: Option<(u32, u32)>,
+        day: Option<u32>,
+        budget: Option<(i64, i64)>,
+    }
+
+    fn plan() -> impl Strategy<Value = Plan> {
+        use proptest::option::of;
+        let rate = of((1u32..40, prop_oneof![Just(1u32), Just(60)]));
+        (of(1u32..8), rate, of(1u32..30), of((0i64..500, 0i64..40))).prop_map(|(concurrency, rate, day, budget)| Plan {
+            concurrency,
+            rate,
+            day,
+            budget,
+        })
+    }
+
+    fn rules_of(plan: &Plan, scope: LimitScope, now: Timestamp) -> LimitRules {
+        let (day, ends_at) = day_of(now);
+        LimitRules {
+            scope,
+            concurrency: plan.concurrency,
+            rate: plan.rate.map(|(starts, per_seconds)| Rate { starts, per_seconds }),
+            day: plan.day.map(|max| DayQuota { max, day, ends_at }),
+            budget: plan.budget.map(|(limit, per_attempt)| Budget { limit: Money(limit), per_attempt: Money(per_attempt) }),
+        }
+    }
+
+    /// What happens between two claims: how long it takes, how many are wanted, how far ahead they are due, how many end, and how.
+    type Turn = (i64, usize, i64, usize, u8);
+
+    fn turns() -> impl Strategy<Value = Vec<Turn>> {
+        let pause = prop_oneof![0i64..3_000_000, 0i64..60_000_000, Just(20_000_000_000i64)];
+        proptest::collection::vec((pause, 0usize..20, 0i64..1_500_000, 0usize..20, any::<u8>()), 1..80)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn limits_hold_over_any_sequence(
+            plans in [plan(), plan(), plan(), plan()],
+            callers in 0usize..3,
+            turns in turns(),
+            late in any::<u64>(),
+        ) {
+            let campaign = LimitScope::Campaign(CampaignId(1));
+            let scopes = [LimitScope::Deployment, campaign.clone(), LimitScope::Caller("a".into()), LimitScope::Caller("b".into())];
+            let mut ledgers: BTreeMap<LimitScope, Ledger> = BTreeMap::new();
+            let mut open: Vec<(Slot, Vec<LimitScope>)> = Vec::new();
+            let mut starts: BTreeMap<LimitScope, Vec<Timestamp>> = BTreeMap::new();
+            let mut days: BTreeMap<(LimitScope, Date), u32> = BTreeMap::new();
+            let mut spent = Money::ZERO;
+            let mut now = at(0);
+            for (pause, wanted, ahead, ended, how) in turns {
+                now = now.checked_add(SignedDuration::from_micros(pause)).unwrap();
+                let rules: Vec<LimitRules> = scopes.iter().zip(&plans).map(|(scope, plan)| rules_of(plan, scope.clone(), now)).collect();
+                let horizon = now.checked_add(SignedDuration::from_secs(1)).unwrap();
+                let limits = limits(rules[..2].to_vec(), rules[2..2 + callers].to_vec(), horizon);
+                let loaded = limits.scopes().map(|scope| ledgers.get(scope).copied().unwrap_or_default()).collect();
+                let mut pacer = Pacer::new(&limits, loaded, now);
+                for _ in 0..wanted {
+                    let due_at = now.checked_add(SignedDuration::from_micros(ahead.min(1_000_000))).unwrap();
+                    let Some(slot) = pacer.take(due_at) else {
+                        prop_assert!(pacer.block().is_some());
+                        break;
+                    };
+                    prop_assert!(slot.start_at >= due_at && slot.start_at <= horizon);
+                    let held: Vec<LimitScope> =
+                        scopes[..2].iter().cloned().chain(slot.caller.clone().map(LimitScope::Caller)).collect();
+                    for scope in &held {
+                        starts.entry(scope.clone()).or_default().push(slot.start_at);
+                        *days.entry((scope.clone(), day_of(slot.start_at).0)).or_default() += 1;
+                    }
+                    open.push((slot, held));
+                }
+                for (scope, ledger) in limits.scopes().zip(pacer.ledgers()) {
+                    ledgers.insert(scope.clone(), *ledger);
+                }
+                for (scope, plan) in scopes.iter().zip(&plans) {
+                    let ledger = ledgers.get(scope).copied().unwrap_or_default();
+                    let in_flight = open.iter().filter(|(_, held)| held.contains(scope)).count();
+                    prop_assert_eq!(ledger.in_flight as usize, in_flight);
+                    prop_assert!(plan.concurrency.is_none_or(|max| in_flight <= max as usize), "more in flight than allowed");
+                    let today = days.get(&(scope.clone(), day_of(now).0)).copied().unwrap_or(0);
+                    prop_assert!(plan.day.is_none_or(|max| today <= max), "{today} starts on a day of {:?}", plan.day);
+                    if plan.day.is_some() && ledger.day == Some(day_of(now).0) {
+                        prop_assert_eq!(ledger.day_starts, today, "give-back is exact");
+                    }
+                }
+                let reserved: Money = open.iter().fold(Money::ZERO, |sum, (slot, _)| sum + slot.reserved);
+                let own = ledgers.get(&campaign).copied().unwrap_or_default();
+                prop_assert_eq!((own.spent, own.reserved), (spent, reserved));
+                if let Some((limit, _)) = plans[1].budget {
+                    prop_assert!(spent + reserved <= Money(limit), "more money committed than there is");
+                }
+                for _ in 0..ended.min(open.len()) {
+                    let (slot, held) = open.swap_remove(how as usize % open.len());
+                    let used = how % 3 != 0;
+                    let release = if used { Release::Used(slot.reserved) } else { Release::Unused };
+                    for scope in &held {
+                        let reserved = if *scope == campaign { slot.reserved } else { Money::ZERO };
+                        ledgers.entry(scope.clone()).or_default().settle(reserved, slot.day, release);
+                        if !used {
+                            *days.entry((scope.clone(), day_of(slot.start_at).0)).or_default() -= 1;
+                        }
+                    }
+                    if used {
+                        spent += slot.reserved;
+                    }
+                }
+            }
+            // Every start may fire late, each by another part of what the rate tolerates.
+            for (scope, plan) in scopes.iter().zip(&plans) {
+                let (Some((count, per_seconds)), Some(starts)) = (plan.rate, starts.get_mut(scope)) else { continue };
+                let rate = Rate { starts: count, per_seconds };
+                let most = rate.tolerance().as_micros() as u64;
+                for (index, start) in starts.iter_mut().enumerate() {
+                    let delay = late.wrapping_mul(index as u64 * 2 + 1).rotate_left(17) % (most + 1);
+                    let delay = if late % 2 == 0 { delay } else { most * (index as u64 % 2) };
+                    *start = start.checked_add(SignedDuration::from_micros(delay as i64)).unwrap();
+                }
+                starts.sort_unstable();
+                let found = fullest_window(starts, SignedDuration::from_secs(i64::from(per_seconds)));
+                prop_assert!(found <= count as usize, "{found} starts in {per_seconds} s at a rate of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_saturated_rate_is_used_and_never_exceeded_when_all_starts_are_as_late_as_can_be() {
+        for rate in [Rate::per_minute(7), Rate::per_minute(600), Rate::per_minute(6_000), Rate { starts: 3, per_seconds: 1 }] {
+            let own = named(LimitScope::Campaign(CampaignId(1)), |rules| rules.rate = Some(rate));
+            let mut ledger = Ledger::default();
+            let mut starts = Vec::new();
+            for tick in 0..2_400 {
+                let now = at(tick * 250_000);
+                let limits = limits(vec![own.clone()], vec![], now.checked_add(SignedDuration::from_secs(1)).unwrap());
+                let mut pacer = Pacer::new(&limits, vec![ledger], now);
+                while let Some(slot) = pacer.take(now) {
+                    starts.push(slot.start_at);
+                }
+                assert_eq!(pacer.block().unwrap().limit, LimitKind::Rate);
+                ledger = pacer.ledgers()[0];
+            }
+            let length = SignedDuration::from_secs(i64::from(rate.per_seconds));
+            let possible = 600.0 * f64::from(rate.starts) / f64::from(rate.per_seconds);
+            assert!(starts.len() as f64 >= possible * 0.99, "{} of {possible}", starts.len());
+            // The worst case: the first start of a window is as late as can be, all others are on time.
+            let longer = length.checked_add(rate.tolerance()).unwrap();
+            assert!(fullest_window(&starts, longer) <= rate.starts as usize, "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn callers_take_turns_with_and_without_a_rate() {
+        let caller = |name: &str, rate| named(LimitScope::Caller(name.into()), |rules| rules.rate = rate);
+        for rate in [None, Some(Rate::per_minute(600))] {
+            let callers = vec![caller("a", rate), caller("b", rate), caller("c", rate)];
+            let mut ledgers = vec![Ledger::default(); 3];
+            let mut used = Vec::new();
+            for turn in 0..9 {
+                let limits = limits(vec![], callers.clone(), at(turn + 1_000_000));
+                let mut pacer = Pacer::new(&limits, ledgers, at(turn / 3));
+                used.push(pacer.take(at(0)).unwrap().caller.unwrap());
+                ledgers = pacer.ledgers().to_vec();
+                // Each ends before the next begins, so that nothing is in flight to tell them apart.
+                ledgers
+                    .iter_mut()
+                    .filter(|ledger| ledger.in_flight > 0)
+                    .for_each(|ledger| ledger.settle(Money::ZERO, None, Release::Unused));
+            }
+            assert_eq!(used.concat(), "abcabcabc", "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_quota_counts_campaigns_without_one_and_in_other_zones() {
+        let quota = |day, ends_at| Some(DayQuota { max: 3, day, ends_at });
+        let (monday, tuesday) = (Date::constant(2026, 3, 2), Date::constant(2026, 3, 3));
+        let caller = |day| vec![named(LimitScope::Caller("a".into()), |rules| rules.day = day)];
+        let mut ledger = Ledger::default();
+        let mut take = |day| {
+            let limits = limits(vec![], caller(day), at(1_000_000));
+            let mut pacer = Pacer::new(&limits, vec![ledger], at(0));
+            let slot = pacer.take(at(0));
+            ledger = pacer.ledgers()[0];
+            slot.map(|slot| slot.day)
+        };
+        assert_eq!(take(quota(tuesday, at(9_000_000))), Some(Some(tuesday)));
+        assert_eq!(take(None), Some(None), "counts on the day the others keep, and gives nothing back");
+        assert_eq!(take(quota(monday, at(5_000_000))), Some(Some(tuesday)), "a western campaign does not set the day back");
+        assert_eq!(take(quota(tuesday, at(9_000_000))), None);
+        assert_eq!(take(quota(monday, at(5_000_000))), None);
+    }
+
+    #[test]
+    fn no_start_crosses_midnight_on_the_old_quota() {
+        let ends_at = at(500_000);
+        let own = named(LimitScope::Campaign(CampaignId(1)), |rules| {
+            rules.rate = Some(Rate { starts: 10, per_seconds: 1 });
+            rules.day = Some(DayQuota { max: 100, day: Date::constant(2026, 3, 2), ends_at });
+        });
+        let limits = limits(vec![own], vec![], at(1_000_000));
+        let mut pacer = Pacer::new(&limits, vec![Ledger::default()], at(0));
+        while let Some(slot) = pacer.take(at(0)) {
+            assert!(slot.start_at < ends_at);
+        }
+        assert_eq!(pacer.block().map(|block| (block.limit, block.opens_at)), Some((LimitKind::CallsPerDay, Some(ends_at))));
+    }
+}
