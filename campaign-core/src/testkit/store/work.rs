@@ -205,7 +205,8 @@ pub(super) async fn slots_keep_their_distance(desk: Desk) -> Checked {
     let token = desk.node(at(0)).await?;
     let rate = Rate::per_minute(60);
     let mut starts = Vec::new();
-    for (now, zone) in [(0, "UTC"), (1, "Europe/Paris"), (2, "UTC"), (9, "UTC")] {
+    // The first claim meets contacts that are all due at the same later moment, while slots before it are free.
+    for (now, zone) in [(0, "Europe/Paris"), (1, "UTC"), (2, "UTC"), (9, "UTC")] {
         let zones = vec![ZoneKey::from_names([zone])];
         let mut request = limited(ClaimRequest { zones, ..everything(&record, token, at(now)) }, |own| own.rate = Some(rate));
         request.limits.horizon = at(now + 4);
@@ -222,7 +223,7 @@ pub(super) async fn slots_keep_their_distance(desk: Desk) -> Checked {
             starts.push(attempt.start_at);
         }
     }
-    hold("slots are handed out until the rate ends them", starts.len() >= 8, || format!("only {} were", starts.len()))?;
+    hold("slots are handed out until the rate ends them", starts.len() >= 6, || format!("only {} were", starts.len()))?;
     starts.sort_unstable();
     for pair in starts.windows(2) {
         let distance = pair[1].duration_since(pair[0]);
