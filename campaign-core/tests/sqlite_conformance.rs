@@ -1,5 +1,6 @@
 //! The SQLite store passes the suite that every store passes, in a file and in memory.
 #![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use campaign_core::store::{ContactStore, SqliteStore};
 use campaign_core::testkit::store;

@@ -76,9 +76,11 @@ fn floor(path: &Path, size: usize, batch: usize) -> Result<f64, Failure> {
         insert.execute((phone(index), variables(index)))?;
     }
     conn.execute_batch("COMMIT")?;
-    let mut select = conn.prepare("SELECT id, phone, variables FROM contacts WHERE status = 0 AND due_at <= 0 ORDER BY due_at, id LIMIT ?1")?;
+    let mut select =
+        conn.prepare("SELECT id, phone, variables FROM contacts WHERE status = 0 AND due_at <= 0 ORDER BY due_at, id LIMIT ?1")?;
     let mut claim = conn.prepare("UPDATE contacts SET status = 1 WHERE id = ?1")?;
-    let mut complete = conn.prepare("UPDATE contacts SET status = 2, attempts = attempts + 1, outcome = ?2 WHERE id = ?1 AND status = 1")?;
+    let mut complete =
+        conn.prepare("UPDATE contacts SET status = 2, attempts = attempts + 1, outcome = ?2 WHERE id = ?1 AND status = 1")?;
     let mut rates = Vec::new();
     for _ in 0..ROUNDS * 2 {
         let begin = Instant::now();

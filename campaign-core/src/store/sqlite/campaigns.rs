@@ -3,8 +3,8 @@
 use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::rows::{json, micros, unsigned};
 use super::ledgers::ledger_of;
+use super::rows::{json, micros, unsigned};
 use super::settle;
 use super::writer::Writer;
 use crate::campaign::{CampaignRecord, CampaignStatus, RunState};
@@ -129,7 +129,9 @@ pub(super) fn save(w: &mut Writer, save: SaveCampaign) -> Result<CampaignRecord>
     let counts = counts(&w.db, id)?;
     match save.guard {
         Some(SaveGuard::NoOpenContacts) if counts.open() > 0 => {
-            return Err(Error::new(Kind::State, format!("{} contacts are still pending or in progress", counts.open())).with("campaign", id).into());
+            return Err(Error::new(Kind::State, format!("{} contacts are still pending or in progress", counts.open()))
+                .with("campaign", id)
+                .into());
         }
         Some(SaveGuard::SomePendingContacts) if counts.of(ContactStatus::Pending) == 0 => {
             return Err(Error::new(Kind::State, "no contact is pending").with("campaign", id).into());
@@ -142,9 +144,12 @@ pub(super) fn save(w: &mut Writer, save: SaveCampaign) -> Result<CampaignRecord>
     write(&w.db, &record)?;
     for kind in announce::saved(&old, &record, spent(&w.db, id)?) {
         let seq = w.counters.next_seq();
-        w.db.conn
-            .prepare_cached("INSERT INTO campaign_events (seq, campaign_id, at, kind) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![seq, id.0, micros(save.now), serde_json::to_string(&kind)?])?;
+        w.db.conn.prepare_cached("INSERT INTO campaign_events (seq, campaign_id, at, kind) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            seq,
+            id.0,
+            micros(save.now),
+            serde_json::to_string(&kind)?
+        ])?;
     }
     w.changed();
     Ok(record)
@@ -214,4 +219,3 @@ pub(super) fn must_exist(db: &Db, id: CampaignId) -> Result<()> {
 pub(super) fn current_run(db: &Db, id: CampaignId) -> Result<u32> {
     Ok(get(db, id)?.ok_or_else(|| Error::not_found("campaign", id))?.run.number)
 }
-

@@ -1,8 +1,8 @@
 //! Claiming: due contacts, decided on by the gates, each with a slot of its limits and a durable intent.
 
 use super::codes::Code;
-use super::ledgers::{Ledgers, scopes_of};
 use super::fault::Outcome as Result;
+use super::ledgers::{Ledgers, scopes_of};
 use super::memo::ClaimMemo;
 use super::rows::{self, micros};
 use super::suppression::Facts;
@@ -124,14 +124,16 @@ fn pick(w: &mut Writer, request: &ClaimRequest, pacer: &mut Pacer<'_>, claims: &
     Ok(())
 }
 
-/// Due contacts of one zone behind a place in the queue.
+/// Due contacts of one zone behind a place in the queue, in order.
+pub(super) const DUE: &str = concat!(
+    "SELECT ",
+    rows::contact_columns!(),
+    " FROM contacts INDEXED BY contacts_due
+      WHERE owner = ?1 AND zone_id = ?2 AND status = 0 AND due_at <= ?5 AND (due_at, id) > (?3, ?4) ORDER BY due_at, id LIMIT ?6"
+);
+
 fn due(w: &Writer, campaign: CampaignId, zone: i64, (due_at, id): (i64, i64), horizon: i64, limit: u32) -> Result<Vec<Contact>> {
-    let mut statement = w.db.conn.prepare_cached(&format!(
-        "SELECT {} FROM contacts INDEXED BY contacts_due
-         WHERE owner = ?1 AND zone_id = ?2 AND status = 0 AND due_at <= ?5 AND (due_at, id) > (?3, ?4)
-         ORDER BY due_at, id LIMIT ?6",
-        rows::CONTACT
-    ))?;
+    let mut statement = w.db.conn.prepare_cached(DUE)?;
     let mut rows = statement.query(params![campaign.0, zone, due_at, id, horizon, limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -184,7 +186,9 @@ fn begin(w: &mut Writer, request: &ClaimRequest, mut contact: Contact, slot: Slo
     };
     let seq = w.counters.next_seq();
     w.db.conn
-        .prepare_cached("UPDATE contacts SET status = ?2, reason_code = NULL, reason_text = NULL, completed_at = NULL, version = ?3 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE contacts SET status = ?2, reason_code = NULL, reason_text = NULL, completed_at = NULL, version = ?3 WHERE id = ?1",
+        )?
         .execute(params![contact.id.0, to.code(), contact.state.version as i64])?;
     w.db.conn
         .prepare_cached(

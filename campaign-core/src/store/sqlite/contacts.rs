@@ -1,5 +1,6 @@
 //! Contacts: added, listed, changed by hand and in bulk, removed.
 
+use super::campaigns;
 use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
@@ -7,7 +8,6 @@ use super::filter::Filter;
 use super::rows::{self, json, micros, owner_code};
 use super::suppression::Facts;
 use super::writer::Writer;
-use super::campaigns;
 use crate::contact::{Contact, ContactState, ContactStatus, NewContact, Owner, Reason};
 use crate::error::{Error, Kind};
 use crate::id::{CampaignId, ContactId};
@@ -19,7 +19,7 @@ use rusqlite::{params, params_from_iter};
 use std::sync::Arc;
 
 pub(super) fn get(db: &Db, id: ContactId) -> Result<Option<Contact>> {
-    let mut statement = db.conn.prepare_cached(&format!("SELECT {} FROM contacts WHERE id = ?1", rows::CONTACT))?;
+    let mut statement = db.conn.prepare_cached(concat!("SELECT ", rows::contact_columns!(), " FROM contacts WHERE id = ?1"))?;
     let mut rows = statement.query([id.0])?;
     rows.next()?.map(|row| rows::contact(db, row)).transpose()
 }
@@ -82,45 +82,45 @@ fn insert(w: &mut Writer, id: ContactId, owner: Owner, person: &NewContact, stat
     let zone = w.zone(&person.zones)?;
     let (step, channel) = state.step.as_ref().map(|step| (step.step, step.channel.code())).unzip();
     let (code, text) = state.reason.as_ref().map(|reason| (&reason.code, &reason.text)).unzip();
-    let inserted = w
-        .db
-        .conn
-        .prepare_cached(&format!(
-            "INSERT INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+    let inserted =
+        w.db.conn
+            .prepare_cached(concat!(
+                "INSERT INTO contacts (",
+                rows::contact_columns!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
                 ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)
              ON CONFLICT (phone, owner) DO NOTHING",
-            rows::CONTACT
-        ))?
-        .execute(params![
-            id.0,
-            owner_code(owner),
-            zone,
-            state.status.code(),
-            micros(state.due_at),
-            state.run,
-            state.attempts,
-            state.version as i64,
-            step,
-            channel,
-            state.last_disposition.map(Code::code),
-            state.last_attempt_at.map(micros),
-            state.replied_at.map(micros),
-            state.completed_at.map(micros),
-            state.answered_calls,
-            state.call_attempts,
-            state.duration_seconds as i64,
-            state.cost.0,
-            person.source.code(),
-            created_at,
-            code,
-            text,
-            person.phone.as_str(),
-            person.name,
-            person.email,
-            person.company,
-            json(&person.consent, person.consent.is_none())?,
-            json(&person.variables, person.variables.is_empty())?,
-        ])?;
+            ))?
+            .execute(params![
+                id.0,
+                owner_code(owner),
+                zone,
+                state.status.code(),
+                micros(state.due_at),
+                state.run,
+                state.attempts,
+                state.version as i64,
+                step,
+                channel,
+                state.last_disposition.map(Code::code),
+                state.last_attempt_at.map(micros),
+                state.replied_at.map(micros),
+                state.completed_at.map(micros),
+                state.answered_calls,
+                state.call_attempts,
+                state.duration_seconds as i64,
+                state.cost.0,
+                person.source.code(),
+                created_at,
+                code,
+                text,
+                person.phone.as_str(),
+                person.name,
+                person.email,
+                person.company,
+                json(&person.consent, person.consent.is_none())?,
+                json(&person.variables, person.variables.is_empty())?,
+            ])?;
     if inserted > 0 {
         count(w, owner, state, 1);
     }
@@ -195,7 +195,7 @@ pub(super) fn list(db: &Db, query: &ContactQuery) -> Result<Page<Contact>> {
         );
     }
     let total = if query.count { filter.count(db, "contacts INDEXED BY contacts_owner")? } else { 0 };
-    let (sql, values) = filter.page(rows::CONTACT, "contacts INDEXED BY contacts_owner", "id", query.paging);
+    let (sql, values) = filter.page(rows::contact_columns!(), "contacts INDEXED BY contacts_owner", "id", query.paging);
     let mut statement = db.conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut items = Vec::new();
@@ -276,8 +276,11 @@ pub(super) fn remove(w: &mut Writer, owner: Owner, ids: &[ContactId]) -> Result<
 }
 
 fn remove_one(w: &mut Writer, contact: &Contact) -> Result<()> {
-    for sql in ["DELETE FROM attempts WHERE contact_id = ?1", "DELETE FROM run_results WHERE contact_id = ?1", "DELETE FROM contacts WHERE id = ?1"]
-    {
+    for sql in [
+        "DELETE FROM attempts WHERE contact_id = ?1",
+        "DELETE FROM run_results WHERE contact_id = ?1",
+        "DELETE FROM contacts WHERE id = ?1",
+    ] {
         w.db.conn.prepare_cached(sql)?.execute([contact.id.0])?;
     }
     count(w, contact.owner, &contact.state, -1);
@@ -326,8 +329,11 @@ fn chosen(db: &Db, change: &BulkChange) -> Result<Vec<Contact>> {
     };
     match change.action {
         BulkAction::Reset { run } => {
-            let codes: Vec<String> =
-                ContactStatus::ALL.into_iter().filter(|status| status.is_terminal() && wanted(*status)).map(|status| status.code().to_string()).collect();
+            let codes: Vec<String> = ContactStatus::ALL
+                .into_iter()
+                .filter(|status| status.is_terminal() && wanted(*status))
+                .map(|status| status.code().to_string())
+                .collect();
             let condition = format!("INDEXED BY contacts_run WHERE owner = ?1 AND run < {run} AND status IN ({})", codes.join(", "));
             search(db, &condition, change.campaign, limit, &mut found)?;
         }
@@ -346,7 +352,7 @@ fn chosen(db: &Db, change: &BulkChange) -> Result<Vec<Contact>> {
 }
 
 fn search(db: &Db, condition: &str, campaign: CampaignId, limit: usize, found: &mut Vec<Contact>) -> Result<()> {
-    let mut statement = db.conn.prepare_cached(&format!("SELECT {} FROM contacts {condition} LIMIT ?2", rows::CONTACT))?;
+    let mut statement = db.conn.prepare_cached(&format!("SELECT {} FROM contacts {condition} LIMIT ?2", rows::contact_columns!()))?;
     let left = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
     let mut rows = statement.query([campaign.0, left])?;
     while let Some(row) = rows.next()? {

@@ -19,9 +19,10 @@ struct Placed {
     event: Event,
 }
 
-const CLAIMED: &str = "SELECT claimed_seq, id, campaign_id, claimed_at, contact_id, id, channel FROM attempts
+pub(super) const CLAIMED: &str = "SELECT claimed_seq, id, campaign_id, claimed_at, contact_id, id, channel FROM attempts
     WHERE id > ?1 AND (?2 IS NULL OR campaign_id = ?2) AND claimed_seq IS NOT NULL ORDER BY id LIMIT ?3";
-const SETTLED: &str = "SELECT settled_seq, settled_seq, campaign_id, finished_at, contact_id, id, channel, disposition, status_after,
+pub(super) const SETTLED: &str =
+    "SELECT settled_seq, settled_seq, campaign_id, finished_at, contact_id, id, channel, disposition, status_after,
         duration_seconds, charged
     FROM attempts INDEXED BY attempts_settled WHERE settled_seq > ?1 AND (?2 IS NULL OR campaign_id = ?2) ORDER BY settled_seq LIMIT ?3";
 const SAVED: &str = "SELECT seq, seq, campaign_id, at, kind FROM campaign_events

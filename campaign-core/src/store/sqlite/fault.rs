@@ -67,12 +67,19 @@ fn describe(error: &rusqlite::Error) -> (Kind, &'static str) {
             Kind::Corrupt,
             "the store's file is damaged. Stop every process that uses it, keep a copy, and restore a backup (or try `sqlite3 FILE .recover`)",
         ),
-        Some(ErrorCode::NotADatabase) => (Kind::Corrupt, "the file is not an SQLite database, or it is damaged; name another file, or restore a backup"),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (Kind::Unavailable, "the store is locked by another process; try again, and look for a long transaction or a backup tool that holds it")
+        Some(ErrorCode::NotADatabase) => {
+            (Kind::Corrupt, "the file is not an SQLite database, or it is damaged; name another file, or restore a backup")
         }
-        Some(ErrorCode::SystemIoFailure) => (Kind::Unavailable, "the disk of the store cannot be read or written; look at the disk and the system's log"),
-        Some(ErrorCode::CannotOpen) => (Kind::Unavailable, "the store's file cannot be opened; look at the path, its folder and the permissions of both"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            Kind::Unavailable,
+            "the store is locked by another process; try again, and look for a long transaction or a backup tool that holds it",
+        ),
+        Some(ErrorCode::SystemIoFailure) => {
+            (Kind::Unavailable, "the disk of the store cannot be read or written; look at the disk and the system's log")
+        }
+        Some(ErrorCode::CannotOpen) => {
+            (Kind::Unavailable, "the store's file cannot be opened; look at the path, its folder and the permissions of both")
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             (Kind::Unavailable, "the store's file may not be written; look at the permissions of the file and of its folder")
         }
@@ -81,7 +88,9 @@ fn describe(error: &rusqlite::Error) -> (Kind, &'static str) {
         _ => match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..) => (Kind::Corrupt, "the store holds a value it should not; it is damaged or was changed by hand"),
+            | rusqlite::Error::InvalidColumnType(..) => {
+                (Kind::Corrupt, "the store holds a value it should not; it is damaged or was changed by hand")
+            }
             _ => (Kind::Internal, "the store could not run a statement"),
         },
     }

@@ -30,6 +30,8 @@ mod rows;
 mod schema;
 mod settle;
 mod suppression;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use super::*;
@@ -41,7 +43,7 @@ use fault::Outcome as Answer;
 use parking_lot::Mutex;
 use queue::Queue;
 use rusqlite::Connection;
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,8 +178,11 @@ impl SqliteStore {
             let copy = || -> Answer<()> {
                 schema::create_private(&target)?;
                 let mut copy = Connection::open(&target)?;
-                Backup::new(&db.conn, &mut copy)?.run_to_completion(-1, Duration::ZERO, None)?;
-                Ok(())
+                // All pages in one step: the copy is one moment, and in WAL mode nobody waits for it.
+                match Backup::new(&db.conn, &mut copy)?.step(-1)? {
+                    StepResult::Done => Ok(()),
+                    _ => Err(Error::new(Kind::Unavailable, "the store is locked; try the backup again").into()),
+                }
             };
             // The target's errors name the target, not the store.
             copy().map_err(|fault| fault.into_error(&shown).into())
@@ -209,7 +214,7 @@ impl SqliteStore {
         let path = Arc::clone(&self.path);
         let job: ReadJob = Box::new(move |db| {
             // A caller that is gone does not want to know.
-            let _ = send.send(db.snapshot(work).map_err(|fault| fault.into_error(&path)));
+            let _ = send.send(writer::guard(|| db.snapshot(work)).map_err(|fault| fault.into_error(&path)));
         });
         reads.push(job).map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?

@@ -39,9 +39,7 @@ pub(super) fn renew(w: &mut Writer, renew: RenewNode) -> Result<()> {
 }
 
 pub(super) fn retire(w: &mut Writer, token: NodeToken) -> Result<()> {
-    w.db.conn
-        .prepare_cached("UPDATE nodes SET expires_at = NULL WHERE id = ?1 AND epoch = ?2")?
-        .execute([token.node.0, token.epoch])?;
+    w.db.conn.prepare_cached("UPDATE nodes SET expires_at = NULL WHERE id = ?1 AND epoch = ?2")?.execute([token.node.0, token.epoch])?;
     Ok(())
 }
 
@@ -74,17 +72,17 @@ pub(super) fn live(db: &Db, now: Timestamp) -> Result<Vec<NodeInfo>> {
     Ok(nodes)
 }
 
+/// Open attempts of nodes that are gone, and were gone long enough ago. CROSS keeps SQLite from walking the attempts of the living.
+pub(super) const DEAD: &str = "SELECT a.id FROM nodes n CROSS JOIN attempts a INDEXED BY attempts_open ON a.node_id = n.id
+    WHERE a.finished_at IS NULL AND (n.expires_at IS NULL OR n.expires_at <= ?1) AND a.not_after <= ?2 ORDER BY a.id LIMIT ?3";
+
 pub(super) fn take_over(w: &mut Writer, request: &TakeOver) -> Result<Vec<TakenOver>> {
     check_lease(&w.db, request.token, request.now)?;
     let now = micros(request.now);
     let long_ago = micros(request.now.saturating_sub(request.quarantine).unwrap_or(Timestamp::MIN));
     // A lease that ends this very moment is over, whatever the quarantine.
     let dead = now.min(long_ago);
-    let mut statement = w.db.conn.prepare_cached(
-        "SELECT a.id FROM nodes n JOIN attempts a INDEXED BY attempts_open ON a.node_id = n.id AND a.finished_at IS NULL
-         WHERE (n.expires_at IS NULL OR n.expires_at <= ?1) AND a.not_after <= ?2
-         ORDER BY a.id LIMIT ?3",
-    )?;
+    let mut statement = w.db.conn.prepare_cached(DEAD)?;
     let mut rows = statement.query(params![dead, long_ago, request.limit])?;
     let mut ids = Vec::new();
     while let Some(row) = rows.next()? {
@@ -94,9 +92,11 @@ pub(super) fn take_over(w: &mut Writer, request: &TakeOver) -> Result<Vec<TakenO
     drop(statement);
     let mut taken = Vec::with_capacity(ids.len());
     for id in ids {
-        w.db.conn
-            .prepare_cached("UPDATE attempts SET node_id = ?2, epoch = ?3 WHERE id = ?1")?
-            .execute([id.0, request.token.node.0, request.token.epoch])?;
+        w.db.conn.prepare_cached("UPDATE attempts SET node_id = ?2, epoch = ?3 WHERE id = ?1")?.execute([
+            id.0,
+            request.token.node.0,
+            request.token.epoch,
+        ])?;
         let attempt = read::must_get_attempt(&w.db, id)?;
         let contact = contacts::get(&w.db, attempt.contact)?.ok_or_else(|| Error::not_found("contact", attempt.contact))?;
         taken.push(TakenOver { history: read::history(&w.db, &contact)?, attempt, contact });

@@ -1,11 +1,11 @@
 //! Listings and sums: what only looks.
 
+use super::campaigns;
 use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
 use super::filter::Filter;
 use super::rows::{self, micros, moment, unsigned};
-use super::campaigns;
 use crate::contact::{Contact, ContactStatus, ZoneKey};
 use crate::error::Error;
 use crate::id::{AttemptId, CampaignId, Money};
@@ -17,7 +17,7 @@ use rusqlite::{OptionalExtension, params, params_from_iter};
 use std::collections::BTreeMap;
 
 pub(super) fn attempt(db: &Db, id: AttemptId) -> Result<Option<Attempt>> {
-    let mut statement = db.conn.prepare_cached(&format!("SELECT {} FROM attempts WHERE id = ?1", rows::ATTEMPT))?;
+    let mut statement = db.conn.prepare_cached(concat!("SELECT ", rows::attempt_columns!(), " FROM attempts WHERE id = ?1"))?;
     let mut rows = statement.query([id.0])?;
     rows.next()?.map(|row| rows::attempt(db, row)).transpose()
 }
@@ -31,9 +31,11 @@ pub(super) fn history(db: &Db, contact: &Contact) -> Result<Vec<Attempt>> {
     if contact.state.attempts == 0 {
         return Ok(Vec::new());
     }
-    let mut statement = db
-        .conn
-        .prepare_cached(&format!("SELECT {} FROM attempts WHERE contact_id = ?1 AND run = ?2 AND state = 2 ORDER BY id", rows::ATTEMPT))?;
+    let mut statement = db.conn.prepare_cached(concat!(
+        "SELECT ",
+        rows::attempt_columns!(),
+        " FROM attempts WHERE contact_id = ?1 AND run = ?2 AND state = 2 ORDER BY id"
+    ))?;
     let mut rows = statement.query(params![contact.id.0, contact.state.run])?;
     let mut history = Vec::new();
     while let Some(row) = rows.next()? {
@@ -69,7 +71,7 @@ pub(super) fn attempts(db: &Db, query: &AttemptQuery) -> Result<Page<Attempt>> {
         filter.add("finished_at IS NULL", []);
     }
     let total = if query.count { filter.count(db, "attempts")? } else { 0 };
-    let (sql, values) = filter.page(rows::ATTEMPT, "attempts", "id DESC", query.paging);
+    let (sql, values) = filter.page(rows::attempt_columns!(), "attempts", "id DESC", query.paging);
     let mut statement = db.conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut items = Vec::new();
@@ -79,13 +81,14 @@ pub(super) fn attempts(db: &Db, query: &AttemptQuery) -> Result<Page<Attempt>> {
     Ok(Page { items, total })
 }
 
+/// The earliest pending contact of the next zone.
+pub(super) const NEXT_ZONE: &str = "SELECT zone_id, due_at FROM contacts INDEXED BY contacts_due
+    WHERE owner = ?1 AND status = 0 AND zone_id > ?2 ORDER BY zone_id, due_at LIMIT 1";
+
 /// Jumps from zone to zone in the index of due contacts: as many seeks as there are zones.
 pub(super) fn pending_zones(db: &Db, campaign: CampaignId) -> Result<Vec<PendingZone>> {
     campaigns::must_exist(db, campaign)?;
-    let mut statement = db.conn.prepare_cached(
-        "SELECT zone_id, due_at FROM contacts INDEXED BY contacts_due
-         WHERE owner = ?1 AND status = 0 AND zone_id > ?2 ORDER BY zone_id, due_at LIMIT 1",
-    )?;
+    let mut statement = db.conn.prepare_cached(NEXT_ZONE)?;
     let mut zones = Vec::new();
     let mut last = i64::MIN;
     while let Some((zone, due_at)) = statement.query_row([campaign.0, last], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {

@@ -14,15 +14,25 @@ use rusqlite::types::FromSql;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Columns of [`contact`], in its order.
-pub(super) const CONTACT: &str = "id, owner, zone_id, status, due_at, run, attempts, version, step, step_channel, last_disposition, \
-    last_attempt_at, replied_at, completed_at, answered_calls, call_attempts, duration_seconds, cost, source, created_at, reason_code, \
-    reason_text, phone, name, email, company, consent, variables";
+/// Columns of [`contact`], in its order. A macro, so that statements can be put together at compile time.
+macro_rules! contact_columns {
+    () => {
+        "id, owner, zone_id, status, due_at, run, attempts, version, step, step_channel, last_disposition, last_attempt_at, replied_at, \
+         completed_at, answered_calls, call_attempts, duration_seconds, cost, source, created_at, reason_code, reason_text, phone, name, \
+         email, company, consent, variables"
+    };
+}
 
 /// Columns of [`attempt`], in its order.
-pub(super) const ATTEMPT: &str = "id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch, claimed_at, \
-    start_at, not_after, reserved, caller, provider_ref, started_at, finished_at, disposition, duration_seconds, cost, outcome_ref, detail, \
-    data, reason_code, reason_text";
+macro_rules! attempt_columns {
+    () => {
+        "id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch, claimed_at, start_at, not_after, \
+         reserved, caller, provider_ref, started_at, finished_at, disposition, duration_seconds, cost, outcome_ref, detail, data, \
+         reason_code, reason_text"
+    };
+}
+
+pub(super) use {attempt_columns, contact_columns};
 
 /// A moment as it is stored.
 pub(super) fn micros(at: Timestamp) -> i64 {
@@ -199,10 +209,7 @@ pub(super) fn ledger(row: &Row<'_>) -> Result<Ledger> {
     Ok(Ledger {
         in_flight: c.number()?,
         next_slot: c.maybe_moment()?,
-        day: c
-            .get::<Option<String>>()?
-            .map(|day| day.parse().map_err(|_| Fault::damaged("the day of a ledger")))
-            .transpose()?,
+        day: c.get::<Option<String>>()?.map(|day| day.parse().map_err(|_| Fault::damaged("the day of a ledger"))).transpose()?,
         day_starts: c.number()?,
         spent: Money(c.get()?),
         reserved: Money(c.get()?),

@@ -79,7 +79,9 @@ fn refuse_foreign(conn: &Connection, path: &Path) -> Result<()> {
     if id == APPLICATION_ID || (id == 0 && tables == 0) {
         return Ok(());
     }
-    Err(Error::new(Kind::Corrupt, "the file is an SQLite database of another program; name another file").with("file", path.display()).into())
+    Err(Error::new(Kind::Corrupt, "the file is an SQLite database of another program; name another file")
+        .with("file", path.display())
+        .into())
 }
 
 /// The switch needs the file for itself for a moment and does not wait for it by the busy timeout.

@@ -71,10 +71,13 @@ pub(super) fn placed(w: &mut Writer, placed: &[Placed]) -> Result<()> {
     Ok(())
 }
 
+/// What names the ledgers of an attempt: its campaign, account and caller.
+type Scopes = (CampaignId, Option<Arc<str>>, Option<Arc<str>>);
+
 /// What a batch gives back: many attempts share few ledgers, so it is summed up before any ledger is touched.
 #[derive(Default)]
 struct Returns {
-    groups: BTreeMap<(CampaignId, Option<Arc<str>>, Option<Arc<str>>), Vec<(Money, Option<Date>, Release)>>,
+    groups: BTreeMap<Scopes, Vec<(Money, Option<Date>, Release)>>,
 }
 
 impl Returns {
@@ -161,34 +164,33 @@ fn move_contact(
     let (calls, answered) = finished.map_or((0, 0), |outcome| call_counts(held.channel, outcome.disposition));
     let duration = finished.map_or(0, |outcome| i64::from(outcome.duration_seconds));
     let handed_over = settlement.started_at.map(micros).or(held.started_at).unwrap_or(held.start_at);
-    let moved = w
-        .db
-        .conn
-        .prepare_cached(
-            "UPDATE contacts SET status = ?2, completed_at = ?3, reason_code = ?4, reason_text = ?5, due_at = coalesce(?6, due_at),
+    let moved =
+        w.db.conn
+            .prepare_cached(
+                "UPDATE contacts SET status = ?2, completed_at = ?3, reason_code = ?4, reason_text = ?5, due_at = coalesce(?6, due_at),
                 step = coalesce(?7, step), step_channel = coalesce(?8, step_channel), attempts = attempts + ?9,
                 last_disposition = coalesce(?10, last_disposition), last_attempt_at = coalesce(?11, last_attempt_at),
                 call_attempts = call_attempts + ?12, answered_calls = answered_calls + ?13, duration_seconds = duration_seconds + ?14,
                 cost = cost + ?15, version = version + 1
              WHERE id = ?1 AND status = 1",
-        )?
-        .execute(params![
-            held.contact,
-            to.code(),
-            to.is_terminal().then(|| micros(now)),
-            settlement.reason.as_ref().map(|reason| &reason.code),
-            settlement.reason.as_ref().map(|reason| &reason.text),
-            settlement.due_at.filter(|_| pending).map(micros),
-            step.map(|step| step.step),
-            step.map(|step| step.channel.code()),
-            i64::from(finished.is_some()),
-            finished.map(|outcome| outcome.disposition.code()),
-            finished.map(|_| handed_over),
-            calls as i64,
-            answered as i64,
-            duration,
-            charged.map_or(0, |cost| cost.0),
-        ])?;
+            )?
+            .execute(params![
+                held.contact,
+                to.code(),
+                to.is_terminal().then(|| micros(now)),
+                settlement.reason.as_ref().map(|reason| &reason.code),
+                settlement.reason.as_ref().map(|reason| &reason.text),
+                settlement.due_at.filter(|_| pending).map(micros),
+                step.map(|step| step.step),
+                step.map(|step| step.channel.code()),
+                i64::from(finished.is_some()),
+                finished.map(|outcome| outcome.disposition.code()),
+                finished.map(|_| handed_over),
+                calls as i64,
+                answered as i64,
+                duration,
+                charged.map_or(0, |cost| cost.0),
+            ])?;
     if moved != 1 {
         return Err(Fault::damaged(format!("contact {} of an open attempt is not in progress", held.contact)));
     }
@@ -257,15 +259,14 @@ pub(super) fn amend(w: &mut Writer, id: AttemptId, outcome: Outcome) -> Result<A
     }
     ledgers.write()?;
     let sums = params![attempt.contact.0, attempt.run, more_calls, more_answered, more_seconds, more_cost.0];
-    let current = w
-        .db
-        .conn
-        .prepare_cached(
-            "UPDATE contacts SET call_attempts = call_attempts + ?3, answered_calls = answered_calls + ?4,
+    let current =
+        w.db.conn
+            .prepare_cached(
+                "UPDATE contacts SET call_attempts = call_attempts + ?3, answered_calls = answered_calls + ?4,
                 duration_seconds = duration_seconds + ?5, cost = cost + ?6, version = version + 1
              WHERE id = ?1 AND run = ?2",
-        )?
-        .execute(sums)?;
+            )?
+            .execute(sums)?;
     if current > 0 {
         let counts = w.counts(attempt.campaign);
         counts.call_attempts += more_calls;

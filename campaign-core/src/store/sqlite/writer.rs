@@ -44,15 +44,12 @@ impl<T, F> Request<T, F> {
 impl<T: Send, F: FnOnce(&mut Writer) -> Result<T> + Send> Job for Request<T, F> {
     fn run(&mut self, writer: &mut Writer) -> bool {
         let Some(work) = self.work.take() else { return false };
-        // The gates are plain data, but a panic anywhere must cost one request and not the store.
         writer.deltas.clear();
-        let work = AssertUnwindSafe(|| {
+        let result = guard(|| {
             let value = work(writer)?;
             writer.flush_counts()?;
             Ok(value)
         });
-        let result: Result<T> = catch_unwind(work)
-            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "the store panicked; nothing of this call was kept").into()));
         let keep = result.is_ok();
         self.result = Some(result.map_err(|fault| fault.into_error(&self.path)));
         keep
@@ -68,6 +65,12 @@ impl<T: Send, F: FnOnce(&mut Writer) -> Result<T> + Send> Job for Request<T, F> 
         // A caller that is gone does not want to know.
         let _ = self.send.send(answer);
     }
+}
+
+/// A panic anywhere must cost one request and not a thread of the store.
+pub(super) fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "the store panicked; nothing of this call was kept").into()))
 }
 
 /// Requests of one transaction. More would only make the first wait.
