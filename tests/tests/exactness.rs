@@ -311,8 +311,7 @@ proptest! {
     #[test]
     fn sqlite_keeps_the_promises(world in world()) {
         let directory = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let store = runtime.block_on(SqliteStore::open(directory.path().join("world.db"))).unwrap();
+        let store = SqliteStore::open(directory.path().join("world.db")).unwrap();
         let told = tell(&world, Arc::new(store));
         check(&world, &told)?;
     }
