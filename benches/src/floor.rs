@@ -19,7 +19,8 @@ pub fn raw(contacts: usize) -> f64 {
     .unwrap();
     let load = db.transaction().unwrap();
     {
-        let mut insert = load.prepare("INSERT INTO contacts (campaign, phone, variables, status, due_at) VALUES (1, ?1, ?2, 0, ?3)").unwrap();
+        let mut insert =
+            load.prepare("INSERT INTO contacts (campaign, phone, variables, status, due_at) VALUES (1, ?1, ?2, 0, ?3)").unwrap();
         for number in 0..contacts {
             let phone = format!("+1{:010}", 2_000_000_000 + number);
             insert.execute(params![phone, r#"{"appointment_date":"February 15th","plan":"gold"}"#, number as i64]).unwrap();

@@ -34,12 +34,8 @@ fn worker(directory: &Path, arguments: &[&str]) -> Child {
 async fn prepare(directory: &Path) -> CampaignId {
     let store = SqliteStore::open(directory.join("campaigns.db")).unwrap();
     let engine = Engine::builder().store(store).dialer(ScriptedDialer::new()).build().await.unwrap();
-    let spec = CampaignSpec::call("crash")
-        .concurrent_limit(60)
-        .retries(3, 1)
-        .with(|spec| spec.rate_limit_per_minute = None)
-        .build()
-        .unwrap();
+    let spec =
+        CampaignSpec::call("crash").concurrent_limit(60).retries(3, 1).with(|spec| spec.rate_limit_per_minute = None).build().unwrap();
     let id = engine.create_campaign(spec).await.unwrap().id;
     let rows = (0..CONTACTS)
         .map(|number| {

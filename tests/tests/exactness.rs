@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const ZONES: [&str; 6] = ["America/New_York", "America/Los_Angeles", "Europe/Madrid", "Asia/Kolkata", "Australia/Sydney", "America/St_Johns"];
+const ZONES: [&str; 6] =
+    ["America/New_York", "America/Los_Angeles", "Europe/Madrid", "Asia/Kolkata", "Australia/Sydney", "America/St_Johns"];
 
 /// One random world.
 #[derive(Debug, Clone)]
@@ -68,15 +69,8 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
-const DAYS: [Weekday; 7] = [
-    Weekday::Monday,
-    Weekday::Tuesday,
-    Weekday::Wednesday,
-    Weekday::Thursday,
-    Weekday::Friday,
-    Weekday::Saturday,
-    Weekday::Sunday,
-];
+const DAYS: [Weekday; 7] =
+    [Weekday::Monday, Weekday::Tuesday, Weekday::Wednesday, Weekday::Thursday, Weekday::Friday, Weekday::Saturday, Weekday::Sunday];
 
 impl World {
     fn start(&self) -> Timestamp {
@@ -98,11 +92,7 @@ impl World {
         let minute = local.hour() as u16 * 60 + local.minute() as u16;
         let day = local.weekday().to_monday_zero_offset() as u32;
         let on = |day: u32| days & (1 << (day % 7)) != 0;
-        if start < end {
-            on(day) && (start..end).contains(&minute)
-        } else {
-            (on(day) && minute >= start) || (on(day + 6) && minute < end)
-        }
+        if start < end { on(day) && (start..end).contains(&minute) } else { (on(day) && minute >= start) || (on(day + 6) && minute < end) }
     }
 
     fn profile(&self) -> CarrierProfile {
@@ -294,7 +284,7 @@ fn check(world: &World, told: &Told) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Nobody skipped, nobody twice, never outside the rules, exact limits: in every world.
     #[test]
@@ -305,7 +295,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The same on the durable store; its threads are outside of the virtual clock, which waits for them.
     #[test]

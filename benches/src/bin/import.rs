@@ -28,7 +28,8 @@ async fn main() {
         let mut seconds = Vec::new();
         let mut peak: f64 = 0.0;
         for _ in 0..size(3, 1) {
-            let output = std::process::Command::new(std::env::current_exe().unwrap()).args([kind, rows.to_string().as_str()]).output().unwrap();
+            let output =
+                std::process::Command::new(std::env::current_exe().unwrap()).args([kind, rows.to_string().as_str()]).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let text = String::from_utf8(output.stdout).unwrap();
             let (took, memory) = text.trim().split_once(' ').unwrap();
@@ -70,7 +71,14 @@ fn fields(number: usize) -> [String; 6] {
         2 => format!("{area}-{exchange:03}-{line:04}"),
         _ => format!("1 {area} {exchange:03} {line:04}"),
     };
-    [phone, format!("John Smith {number}"), format!("john{number}@example.com"), "Acme Corp".to_owned(), "2026-02-15".to_owned(), format!("C-{number}")]
+    [
+        phone,
+        format!("John Smith {number}"),
+        format!("john{number}@example.com"),
+        "Acme Corp".to_owned(),
+        "2026-02-15".to_owned(),
+        format!("C-{number}"),
+    ]
 }
 
 const AREAS: [u32; 12] = [212, 213, 214, 303, 305, 312, 404, 415, 503, 602, 617, 713];
@@ -86,7 +94,8 @@ fn write_text(path: &Path, kind: &str, rows: usize) {
         if kind == "csv" {
             writeln!(out, "{}", fields.join(",")).unwrap();
         } else {
-            let row: serde_json::Map<_, _> = HEADERS.iter().zip(fields).map(|(header, field)| ((*header).to_owned(), field.into())).collect();
+            let row: serde_json::Map<_, _> =
+                HEADERS.iter().zip(fields).map(|(header, field)| ((*header).to_owned(), field.into())).collect();
             writeln!(out, "{}", serde_json::Value::Object(row)).unwrap();
         }
     }

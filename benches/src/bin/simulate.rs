@@ -18,7 +18,10 @@ async fn main() {
     let mut spec = spec("simulated", 500);
     // About 30 days of calling from 9 to 17 in the contact's zone, with up to three attempts.
     spec.rate_limit_per_minute = Some(size(130, 130) as u32);
-    spec.windows = CallingWindows { allowed: vec![TimeWindow { start: "09:00".into(), end: "17:00".into(), days: Vec::new() }], ..CallingWindows::default() };
+    spec.windows = CallingWindows {
+        allowed: vec![TimeWindow { start: "09:00".into(), end: "17:00".into(), days: Vec::new() }],
+        ..CallingWindows::default()
+    };
     let id = engine.create_campaign(spec).await.unwrap().id;
     fill(store.as_ref(), id, 0, contacts).await;
     let (report, took) = timed(engine.simulate(id, SimulateOptions::default())).await;

@@ -5,8 +5,8 @@ mod lifecycle;
 mod spec;
 mod validate;
 
-pub use kinds::{Campaign, CampaignKind, ContactView, Next, SpecCampaign};
 pub use crate::status::CampaignStatus;
+pub use kinds::{Campaign, CampaignKind, ContactView, Next, SpecCampaign};
 pub use lifecycle::{CampaignRecord, RunState};
 pub use spec::{
     Backoff, CallerId, CampaignSpec, CampaignSpecBuilder, CampaignType, Condition, FrequencyCap, OutcomeRule, Priority, RetryPolicy, Step,

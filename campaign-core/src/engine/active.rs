@@ -118,8 +118,9 @@ impl Core {
             policy,
             windows: CompiledWindows::new(&spec.windows, &spec.time_zone)?,
             templates: TemplateSet::compile(spec)?,
-            zone: TimeZone::get(&spec.time_zone)
-                .map_err(|error| Error::invalid("time_zone", format!("{:?} is not an IANA time zone", spec.time_zone)).with_source(error))?,
+            zone: TimeZone::get(&spec.time_zone).map_err(|error| {
+                Error::invalid("time_zone", format!("{:?} is not an IANA time zone", spec.time_zone)).with_source(error)
+            })?,
             gates: ClaimGates::of(spec),
             name: Arc::from(spec.name.as_str()),
             options: Arc::new(spec.dialer_options.clone()),

@@ -130,12 +130,8 @@ impl Engine {
     /// Remembers the file and which variables there are now.
     async fn note_import(&self, campaign: CampaignId, report: &ImportReport) -> Result<()> {
         let now = self.core.now();
-        let found: BTreeMap<String, String> = report
-            .mapping
-            .columns
-            .iter()
-            .filter_map(|column| Some((column.variable.clone()?, column.header.clone())))
-            .collect();
+        let found: BTreeMap<String, String> =
+            report.mapping.columns.iter().filter_map(|column| Some((column.variable.clone()?, column.header.clone()))).collect();
         self.core
             .change(campaign, None, |record| {
                 let mut spec = crate::campaign::CampaignSpec::clone(&record.spec);
@@ -249,8 +245,7 @@ impl Engine {
         }
         let core = &self.core;
         let id = ListId(core.guarded(core.store.next_number(LISTS.to_owned())).await?);
-        let list =
-            ContactList { id, name: name.trim().to_owned(), description: description.map(str::to_owned), created_at: core.now() };
+        let list = ContactList { id, name: name.trim().to_owned(), description: description.map(str::to_owned), created_at: core.now() };
         let value = serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
         let put = PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision: Some(0) };
         core.guarded(core.store.put_document(put)).await?;
@@ -315,7 +310,12 @@ impl Engine {
         let mut report = ImportReport::default();
         let mut after = None;
         loop {
-            let query = ContactQuery { after, paging: Paging { offset: 0, limit: BATCH as u32 }, count: false, ..ContactQuery::of(Owner::List(list)) };
+            let query = ContactQuery {
+                after,
+                paging: Paging { offset: 0, limit: BATCH as u32 },
+                count: false,
+                ..ContactQuery::of(Owner::List(list))
+            };
             let page = self.list_contacts(query).await?.items;
             let Some(last) = page.last() else { return Ok(report) };
             after = Some(last.id);
@@ -361,7 +361,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::import_contacts`].
-    pub async fn import_suppressions(&self, source: ImportSource, options: ImportOptions, scope: SuppressionScope, reason: &str) -> Result<ImportReport> {
+    pub async fn import_suppressions(
+        &self,
+        source: ImportSource,
+        options: ImportOptions,
+        scope: SuppressionScope,
+        reason: &str,
+    ) -> Result<ImportReport> {
         let core = &self.core;
         let mut reader = Reading::start(core, source, options);
         let mut imported = 0;
@@ -412,7 +418,8 @@ impl Engine {
                 };
                 let expires = entry.expires_at.map(|at| at.to_string()).unwrap_or_default();
                 let source = entry.source.as_deref().unwrap_or_default();
-                csv.write_record([entry.phone.as_str(), &scope, &entry.reason, source, &entry.created_at.to_string(), &expires]).map_err(failed)?;
+                csv.write_record([entry.phone.as_str(), &scope, &entry.reason, source, &entry.created_at.to_string(), &expires])
+                    .map_err(failed)?;
                 count += 1;
             }
             match page.last() {
@@ -430,7 +437,8 @@ impl Engine {
     /// When the store cannot be read.
     pub async fn is_suppressed(&self, phone: &PhoneNumber) -> Result<bool> {
         let now = self.core.now();
-        let query = SuppressionQuery { phone: Some(phone.clone()), scope: Some(SuppressionScope::Everything), ..SuppressionQuery::default() };
+        let query =
+            SuppressionQuery { phone: Some(phone.clone()), scope: Some(SuppressionScope::Everything), ..SuppressionQuery::default() };
         Ok(self.suppressions(query).await?.items.iter().any(|entry| entry.expires_at.is_none_or(|at| at > now)))
     }
 }

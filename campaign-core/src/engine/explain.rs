@@ -123,10 +123,8 @@ impl Engine {
             let (code, opens_at) = group_reason(&active, &group, shared.as_ref(), now);
             *shares.entry((group.status, code, opens_at)).or_default() += group.count;
         }
-        let mut reasons: Vec<ReasonShare> = shares
-            .into_iter()
-            .map(|((status, code, opens_at), contacts)| ReasonShare { status, code, opens_at, contacts })
-            .collect();
+        let mut reasons: Vec<ReasonShare> =
+            shares.into_iter().map(|((status, code, opens_at), contacts)| ReasonShare { status, code, opens_at, contacts }).collect();
         reasons.sort_by(|a, b| b.contacts.cmp(&a.contacts));
         let pending = || reasons.iter().filter(|share| share.status == ContactStatus::Pending);
         let earliest = match active.record.status {
@@ -143,7 +141,14 @@ impl Engine {
                 format!("{waiting} contacts are waiting; most of them ({}) because of {}{when}.", most.contacts, most.code)
             }
         };
-        Ok(CampaignExplanation { campaign_id: id, status: active.record.status, reason: active.record.reason.clone(), reasons, earliest, text })
+        Ok(CampaignExplanation {
+            campaign_id: id,
+            status: active.record.status,
+            reason: active.record.reason.clone(),
+            reasons,
+            earliest,
+            text,
+        })
     }
 }
 
@@ -183,7 +188,15 @@ fn waiting(active: &Active, contact: Contact, gates: Vec<GateReport>, now: Times
         }
         _ => (None, Some(now), "Nothing blocks the contact; it is reached as soon as its turn comes.".to_owned()),
     };
-    ContactExplanation { contact_id: contact.id, status: contact.state.status, reason: contact.state.reason, gates, blocked_by, earliest, text }
+    ContactExplanation {
+        contact_id: contact.id,
+        status: contact.state.status,
+        reason: contact.state.reason,
+        gates,
+        blocked_by,
+        earliest,
+        text,
+    }
 }
 
 /// The first shared limit that is met, with the moment it opens.
@@ -206,7 +219,12 @@ fn limit_block(limits: &ClaimLimits, ledgers: &[crate::policy::limits::Ledger], 
 }
 
 /// The reason a group of contacts has in common.
-fn group_reason(active: &Active, group: &ReasonCount, shared: Option<&(Gate, Option<Timestamp>)>, now: Timestamp) -> (String, Option<Timestamp>) {
+fn group_reason(
+    active: &Active,
+    group: &ReasonCount,
+    shared: Option<&(Gate, Option<Timestamp>)>,
+    now: Timestamp,
+) -> (String, Option<Timestamp>) {
     let noted = || group.code.as_deref().map(str::to_owned);
     if group.status != ContactStatus::Pending {
         return (noted().unwrap_or_else(|| group.status.as_str().to_owned()), None);

@@ -3,7 +3,7 @@
 use super::active::Active;
 use super::core::{Core, Phase};
 use super::plan;
-use super::recover;
+use super::recover::{self, Doubt};
 use super::settler::Ended;
 use crate::campaign::{ContactView, Next};
 use crate::contact::{Contact, Variables};
@@ -46,7 +46,13 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
             return;
         }
     };
-    let host = Arc::new(Host { core: Arc::clone(&core), token: subject.attempt.claimed_by, attempt: subject.attempt.id, campaign: subject.active.id(), contact: subject.contact.id });
+    let host = Arc::new(Host {
+        core: Arc::clone(&core),
+        token: subject.attempt.claimed_by,
+        attempt: subject.attempt.id,
+        campaign: subject.active.id(),
+        contact: subject.contact.id,
+    });
     let longest = request.ring_timeout + request.max_duration + core.capabilities.max_request_time + OVERTIME;
     let started_at = core.now();
     let dialer = Arc::clone(&core.dialer);
@@ -220,14 +226,14 @@ pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Tim
         }
         Ok(Err(DialError::InDoubt(error))) => {
             tracing::warn!(attempt = %subject.attempt.id, %error, "in doubt; the provider is asked");
-            recover::resolve(Arc::clone(core), subject, started_at).await;
+            recover::resolve(Arc::clone(core), subject, started_at, Doubt::Dialer).await;
         }
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
             tracing::error!(attempt = %subject.attempt.id, panic = what.as_deref().unwrap_or("?"), "the dialer panicked; the provider is asked");
             let message = "The dialer panicked.".to_owned();
             core.hub.send(subject.active.id(), now, EventKind::Error { code: Kind::User.to_string(), message });
-            recover::resolve(Arc::clone(core), subject, started_at).await;
+            recover::resolve(Arc::clone(core), subject, started_at, Doubt::Dialer).await;
         }
     }
 }

@@ -72,7 +72,8 @@ impl Engine {
     /// As [`Engine::update_campaign`]; unknown fields are errors.
     pub async fn patch_campaign(&self, id: CampaignId, patch: &serde_json::Value) -> Result<CampaignRecord> {
         self.edit(id, |spec| {
-            let mut value = serde_json::to_value(spec).map_err(|error| Error::new(Kind::Internal, "a spec must serialise").with_source(error))?;
+            let mut value =
+                serde_json::to_value(spec).map_err(|error| Error::new(Kind::Internal, "a spec must serialise").with_source(error))?;
             merge(&mut value, patch);
             serde_json::from_value(value).map_err(|error| Error::new(Kind::Invalid, format!("the change does not fit a campaign: {error}")))
         })
@@ -108,7 +109,8 @@ impl Engine {
         let record = core.record(id).await?;
         let in_progress = core.guarded(core.store.counts(id)).await?.of(ContactStatus::InProgress);
         if record.status == CampaignStatus::Running || in_progress > 0 {
-            return Err(Error::new(Kind::State, "the campaign is still reaching people; cancel it and wait for its attempts to end").with("campaign", id));
+            return Err(Error::new(Kind::State, "the campaign is still reaching people; cancel it and wait for its attempts to end")
+                .with("campaign", id));
         }
         core.guarded(core.store.delete_campaign(id)).await?;
         core.changed();

@@ -51,7 +51,7 @@ async fn take(core: &Arc<Core>) -> Result<usize> {
         match core.active(id).await {
             Ok(active) => {
                 let since = attempt.start_at;
-                core.spawn(resolve(Arc::clone(core), Subject { active, attempt, contact, history }, since));
+                core.spawn(resolve(Arc::clone(core), Subject { active, attempt, contact, history }, since, Doubt::Crash));
             }
             Err(error) => {
                 tracing::error!(campaign = %id, %error, "an attempt that was taken over cannot be looked at");
@@ -62,12 +62,22 @@ async fn take(core: &Arc<Core>) -> Result<usize> {
     Ok(count)
 }
 
+/// Where a doubt comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// The node died between the intent and the settlement.
+    Crash,
+    /// The dialer handed over and lost the answer.
+    Dialer,
+}
+
 /// Asks the provider until it knows, or until nobody can know any more. `since` is the last moment the attempt can have been handed over.
-pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp) {
+pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp, doubt: Doubt) {
     let capabilities = &core.capabilities;
     core.executor.sleep_until(later(since, capabilities.lookup_lag)).await;
     let spec = &subject.active.record.spec;
-    let longest = Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;
+    let longest =
+        Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;
     let give_up = later(since, longest + capabilities.lookup_lag + core.options.doubt_patience);
     let mut request = FindRequest {
         attempt_id: subject.attempt.id,
@@ -86,7 +96,17 @@ pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp)
         match core.dialer.find(request.clone()).await {
             Ok(Found::Ended(outcome)) => return core.end(plan::outcome(&core, &subject, Some(since), outcome, core.now())),
             Ok(Found::NeverHappened) => {
-                return core.end(plan::give_back(&subject, now, "never_happened", "The provider never saw the attempt; another follows."));
+                return core.end(match doubt {
+                    // Nobody knows whether the dead node tried at all, so nothing is held against the contact.
+                    Doubt::Crash => {
+                        plan::give_back(&subject, now, "never_happened", "The provider never saw the attempt; another follows.")
+                    }
+                    // The dialer tried and its request was lost: certainly not placed, which consumes an attempt, so that this too ends.
+                    Doubt::Dialer => {
+                        let outcome = Outcome::new(Disposition::Failed).with_detail("The request never reached the provider.");
+                        plan::outcome(&core, &subject, Some(since), outcome, now)
+                    }
+                });
             }
             Ok(Found::Running { provider_ref }) => {
                 if request.provider_ref.as_deref() != Some(provider_ref.as_str()) {
@@ -109,6 +129,7 @@ pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp)
 }
 
 fn in_doubt(core: &Arc<Core>, subject: &Subject, since: Timestamp) -> super::settler::Ended {
-    let outcome = Outcome::new(Disposition::InDoubt).with_detail("Nobody can say whether the person was reached, so nobody is called again.");
+    let outcome =
+        Outcome::new(Disposition::InDoubt).with_detail("Nobody can say whether the person was reached, so nobody is called again.");
     plan::outcome(core, subject, Some(since), outcome, core.now())
 }

@@ -75,7 +75,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::Kind::Template`] with line and column.
-    pub fn preview_template(&self, source: &str, syntax: TemplateSyntax, values: &Variables, fallbacks: &BTreeMap<String, String>) -> Result<String> {
+    pub fn preview_template(
+        &self,
+        source: &str,
+        syntax: TemplateSyntax,
+        values: &Variables,
+        fallbacks: &BTreeMap<String, String>,
+    ) -> Result<String> {
         crate::template::preview(source, syntax, values, fallbacks)
     }
 
@@ -131,7 +137,6 @@ fn estimate(record: &CampaignRecord, progress: &Progress, now: Timestamp) -> Opt
     let open = progress.pending_contacts + progress.in_progress_contacts;
     let done = progress.completed_contacts + progress.failed_contacts;
     let elapsed = now.duration_since(record.started_at?).as_secs_f64();
-    let per_second =
-        if done > 0 && elapsed >= 1.0 { done as f64 / elapsed } else { f64::from(record.spec.rate_limit_per_minute?) / 60.0 };
+    let per_second = if done > 0 && elapsed >= 1.0 { done as f64 / elapsed } else { f64::from(record.spec.rate_limit_per_minute?) / 60.0 };
     now.checked_add(SignedDuration::try_from_secs_f64(open as f64 / per_second).ok()?).ok()
 }

@@ -138,8 +138,7 @@ async fn ready(core: &Arc<Core>) -> Vec<(Arc<Active>, u32)> {
         .map(|agenda| {
             let spec = &agenda.active.record.spec;
             let wants = spec.concurrent_limit.map_or(batch, |limit| limit.saturating_sub(agenda.in_flight).clamp(1, batch));
-            let demand =
-                Demand { campaign: agenda.active.id(), weight: spec.priority.weight(), in_flight: agenda.in_flight, wants };
+            let demand = Demand { campaign: agenda.active.id(), weight: spec.priority.weight(), in_flight: agenda.in_flight, wants };
             (Arc::clone(&agenda.active), demand)
         })
         .unzip();
@@ -260,7 +259,9 @@ async fn after_block(core: &Arc<Core>, active: &Arc<Active>, block: LimitBlock, 
     }
     let at = match (block.limit, block.opens_at) {
         // Slots come within reach one by one; half a look-ahead later a batch of them is.
-        (LimitKind::Rate | LimitKind::CallerIds, Some(at)) => earlier(at, core.options.look_ahead / 2).max(later(now, Duration::from_millis(1))),
+        (LimitKind::Rate | LimitKind::CallerIds, Some(at)) => {
+            earlier(at, core.options.look_ahead / 2).max(later(now, Duration::from_millis(1)))
+        }
         (_, Some(at)) => at,
         // Only a settlement opens it; one of another process is noticed by polling.
         (_, None) => core.options.poll_interval.map_or(Timestamp::MAX, |interval| later(now, interval)),

@@ -120,8 +120,7 @@ pub(crate) async fn bulk(core: &Arc<Core>, campaign: CampaignId, action: BulkAct
 pub(crate) async fn bulk_of(core: &Arc<Core>, campaign: CampaignId, selection: Selection, action: BulkAction) -> Result<u64> {
     let mut changed = 0;
     loop {
-        let change =
-            BulkChange { campaign, selection: selection.clone(), action: action.clone(), limit: BULK, now: core.now() };
+        let change = BulkChange { campaign, selection: selection.clone(), action: action.clone(), limit: BULK, now: core.now() };
         let count = core.guarded(core.store.bulk_change(change)).await?;
         changed += count;
         if count < u64::from(BULK) {

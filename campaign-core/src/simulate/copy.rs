@@ -7,8 +7,8 @@ use crate::engine::Engine;
 use crate::outcome::Attempt;
 use crate::policy::limits::LimitScope;
 use crate::schedule::Schedule;
-use crate::store::{AttemptQuery, ContactQuery, ContactStore, Paging, Snapshot, SuppressionQuery};
 use crate::store::SuppressionKey;
+use crate::store::{AttemptQuery, ContactQuery, ContactStore, Paging, Snapshot, SuppressionQuery};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ pub(super) async fn campaign(engine: &Engine, mut record: CampaignRecord, to: &i
 
     let mut after = None;
     loop {
-        let query = ContactQuery { after, paging: Paging { offset: 0, limit: PAGE }, count: false, ..ContactQuery::of(Owner::Campaign(id)) };
+        let query =
+            ContactQuery { after, paging: Paging { offset: 0, limit: PAGE }, count: false, ..ContactQuery::of(Owner::Campaign(id)) };
         let mut contacts = from.contacts(query).await?.items;
         let Some(last) = contacts.last() else { break };
         after = Some(last.id);

@@ -1,8 +1,8 @@
 //! Campaigns, contacts, suppressions, documents, copies: what people and imports change.
 
 use super::*;
-use crate::policy::announce;
 use crate::contact::NewContact;
+use crate::policy::announce;
 use crate::policy::gates::{self, Verdict};
 use crate::policy::transition::{self, ContactEvent};
 
