@@ -3,6 +3,8 @@
 pub mod tree;
 
 use campaign_core::async_trait;
+use campaign_core::campaign::{Campaign, ContactView, Next};
+use campaign_core::contact::{ContactStatus, PlannedStep, Reason};
 use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use campaign_core::id::ContactId;
 use campaign_core::outcome::{Channel, Outcome};
@@ -84,5 +86,25 @@ impl Dialer for Recorder {
 
     async fn find(&self, request: FindRequest) -> campaign_core::Result<Found> {
         self.inner.find(request).await
+    }
+}
+
+/// A campaign that tries again at once, up to three times: crashes are tested without waiting for retries.
+#[derive(Debug, Clone, Copy)]
+pub struct AtOnce;
+
+impl AtOnce {
+    /// The name it is registered under.
+    pub const NAME: &'static str = "at_once";
+}
+
+impl Campaign for AtOnce {
+    fn next(&self, view: &ContactView<'_>, _now: Timestamp) -> Next {
+        let finish = |status| Next::Finish { status, reason: Reason::new("at_once", "Tried at once, and at last done.") };
+        match view.history.last().and_then(|attempt| attempt.disposition()) {
+            Some(disposition) if disposition.is_success() => finish(ContactStatus::Completed),
+            _ if view.history.len() >= 3 => finish(ContactStatus::Failed),
+            _ => Next::Reach(PlannedStep { step: 0, channel: Channel::Call }),
+        }
     }
 }

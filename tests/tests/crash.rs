@@ -3,18 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use campaign_core::Engine;
-use campaign_core::campaign::CampaignSpec;
+use campaign_core::campaign::{CampaignSpec, CampaignType};
 use campaign_core::contact::Owner;
 use campaign_core::dialer::{ScriptedDialer, SimulatedDialer};
 use campaign_core::id::CampaignId;
 use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::store::{AttemptQuery, CampaignQuery, ContactQuery, ContactStore, Paging, SqliteStore};
+use campaign_tests::AtOnce;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const CONTACTS: usize = 4_000;
+const CONTACTS: usize = 6_000;
 /// Lives that end at a random moment, and lives that end at a chosen point.
 const RANDOM_LIVES: u64 = 160;
 const CHOSEN_LIVES: u64 = 60;
@@ -33,9 +35,13 @@ fn worker(directory: &Path, arguments: &[&str]) -> Child {
 
 async fn prepare(directory: &Path) -> CampaignId {
     let store = SqliteStore::open(directory.join("campaigns.db")).unwrap();
-    let engine = Engine::builder().store(store).dialer(ScriptedDialer::new()).build().await.unwrap();
-    let spec =
-        CampaignSpec::call("crash").concurrent_limit(60).retries(3, 1).with(|spec| spec.rate_limit_per_minute = None).build().unwrap();
+    let kind = |_: &_| Ok(Arc::new(AtOnce) as _);
+    let engine = Engine::builder().store(store).dialer(ScriptedDialer::new()).campaign_kind(AtOnce::NAME, kind).build().await.unwrap();
+    let spec = CampaignSpec::builder(CampaignType::Custom(AtOnce::NAME.to_owned()), "crash")
+        .concurrent_limit(100)
+        .with(|spec| spec.rate_limit_per_minute = None)
+        .build()
+        .unwrap();
     let id = engine.create_campaign(spec).await.unwrap().id;
     let rows = (0..CONTACTS)
         .map(|number| {

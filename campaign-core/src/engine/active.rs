@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Starts of limits per second may be this late; carriers queue what comes a little early.
 const LEAST_GRACE: SignedDuration = SignedDuration::from_millis(100);
-/// Without a rate limit nothing breaks when a start is late, so only the lease bounds it.
-const MOST_GRACE: SignedDuration = SignedDuration::from_secs(5);
+/// Without a rate limit nothing breaks when a start is a little late. What is later was held up by something worth a second claim.
+const MOST_GRACE: SignedDuration = SignedDuration::from_secs(1);
 
 pub(crate) struct Active {
     pub(crate) record: CampaignRecord,
@@ -93,7 +93,9 @@ impl Active {
             horizon = horizon.min(super::core::earlier(quota.ends_at, Duration::from_micros(1)));
         }
         let grace = shared.iter().chain(&callers).filter_map(|rules| rules.rate).map(|rate| rate.tolerance().max(LEAST_GRACE)).min();
-        (ClaimLimits { shared, callers, horizon }, grace.unwrap_or(MOST_GRACE).min(MOST_GRACE))
+        // A dead node's attempts are left alone until their grace is over, so a short lease asks for a short one.
+        let lease = SignedDuration::try_from(core.options.lease / 2).unwrap_or(MOST_GRACE);
+        (ClaimLimits { shared, callers, horizon }, grace.unwrap_or(MOST_GRACE).min(MOST_GRACE).min(lease))
     }
 
     fn quota(&self, max: u32, now: Timestamp) -> Option<DayQuota> {

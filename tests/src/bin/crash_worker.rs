@@ -12,6 +12,8 @@ use campaign_core::dialer::{
 use campaign_core::outcome::Outcome;
 use campaign_core::store::{CampaignQuery, SqliteStore};
 use campaign_core::{Engine, Result};
+use campaign_tests::AtOnce;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -77,13 +79,14 @@ async fn main() -> Result<()> {
         greeting_seconds: Span { min: 1, max: 5 },
         in_doubt: 0.02,
         throttled: 0.02,
-        retry_after_millis: 2_000,
+        retry_after_millis: 5,
         ..CarrierProfile::default()
     };
     let inner = SimulatedDialer::new(profile.with_speed(1000), 7).with_log(log)?;
     let engine = Engine::builder()
         .store(SqliteStore::open(&database)?)
         .dialer(Mortal { inner, point, left })
+        .campaign_kind(AtOnce::NAME, |_: &_| Ok(Arc::new(AtOnce) as _))
         .options(|options| {
             options.lease = Duration::from_millis(300);
             options.longest_pause = Duration::from_millis(100);
