@@ -3,6 +3,7 @@
 use crate::id::{CampaignId, ContactId, ListId, Money};
 use crate::outcome::{Channel, Disposition};
 use crate::phone::PhoneNumber;
+use crate::redact::debug_without;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -219,23 +220,9 @@ pub struct Contact {
     pub created_at: Timestamp,
 }
 
-/// Names the contact by id only: no number, name or variable reaches a log.
-impl fmt::Debug for Contact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Contact").field("id", &self.id).field("owner", &self.owner).field("state", &self.state).finish_non_exhaustive()
-    }
-}
+debug_without!(Contact { id, owner, state } hides { person, created_at });
 
-/// Shows the redacted number only.
-impl fmt::Debug for NewContact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewContact")
-            .field("phone", &self.phone)
-            .field("zones", &self.zones)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
+debug_without!(NewContact { phone, zones, source } hides { name, email, company, variables, consent });
 
 /// The step planned for a contact: what the next attempt will be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod import;
 pub mod outcome;
 pub mod phone;
 pub mod policy;
+mod redact;
 pub mod schedule;
 pub mod simulate;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use crate::contact::{PlannedStep, Reason};
 use crate::id::{AttemptId, CampaignId, ContactId, Money, NodeToken};
+use crate::redact::debug_without;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -181,16 +182,7 @@ impl Outcome {
     }
 }
 
-/// Shows disposition, duration and cost; never the collected data.
-impl fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outcome")
-            .field("disposition", &self.disposition)
-            .field("duration_seconds", &self.duration_seconds)
-            .field("cost", &self.cost)
-            .finish_non_exhaustive()
-    }
-}
+debug_without!(Outcome { disposition, duration_seconds, cost } hides { provider_ref, detail, data });
 
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -224,7 +216,7 @@ impl AttemptState {
 }
 
 /// One attempt: the intent written before hand-off, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its id; with the store's id it makes the idempotency key.
     pub id: AttemptId,
@@ -273,6 +265,11 @@ pub struct Attempt {
     #[serde(default)]
     pub reason: Option<Reason>,
 }
+
+debug_without!(Attempt {
+    id, key, campaign, contact, run, number, step, spec_version, state, claimed_by, claimed_at, start_at, not_after, reserved,
+    provider_ref, started_at, finished_at, outcome, reason
+} hides { from });
 
 impl Attempt {
     /// How it ended, when it has.

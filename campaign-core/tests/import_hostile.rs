@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use campaign_core::Error;
-use campaign_core::import::{ImportOptions, ImportReport, ImportSource, Importer, fuzz_import};
+use campaign_core::import::{ImportOptions, ImportReport, ImportSource, Importer};
+use campaign_core::testkit::fuzz;
 use proptest::prelude::*;
 use std::io::Read;
 use std::sync::Mutex;
@@ -204,7 +205,7 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _alone = ALONE.lock();
-        fuzz_import(&data);
+        fuzz::import(&data);
     }
 
     #[test]
@@ -218,7 +219,7 @@ proptest! {
         tail in proptest::collection::vec(any::<u8>(), 0..4),
     ) {
         let _alone = ALONE.lock();
-        fuzz_import(&[head.as_bytes(), parts.concat().as_bytes(), &tail].concat());
+        fuzz::import(&[head.as_bytes(), parts.concat().as_bytes(), &tail].concat());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The body of the fuzz target `phone` over random bytes, and over texts that look like numbers.
 
 use campaign_core::phone::PhoneNumber;
-use campaign_core::testkit::fuzz_phone;
+use campaign_core::testkit::fuzz;
 use proptest::prelude::*;
 
 const TOKENS: [&str; 34] = [
@@ -46,14 +46,14 @@ proptest! {
 
     #[test]
     fn random_bytes(data in proptest::collection::vec(any::<u8>(), 0..80)) {
-        fuzz_phone(&data);
+        fuzz::phone(&data);
     }
 
     #[test]
     fn texts_that_look_like_numbers(choice in any::<u8>(), picks in proptest::collection::vec(0..TOKENS.len(), 0..14)) {
         let mut data = vec![choice];
         data.extend(picks.iter().flat_map(|pick| TOKENS[*pick].bytes()));
-        fuzz_phone(&data);
+        fuzz::phone(&data);
     }
 
     /// A number in scientific notation is read to its last digit or refused.

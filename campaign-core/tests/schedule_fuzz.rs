@@ -1,8 +1,6 @@
 //! The body of the fuzz target on specs that look real but are wrong somewhere.
 
-#[path = "../fuzz/bodies/schedule.rs"]
-mod schedule;
-
+use campaign_core::testkit::fuzz;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -64,13 +62,13 @@ proptest! {
 
     #[test]
     fn specs_never_panic(spec in any_spec()) {
-        schedule::run(&spec.to_string());
-        schedule::run(&spec["schedule"].to_string());
-        schedule::run(&spec["windows"].to_string());
+        fuzz::schedule(&spec.to_string());
+        fuzz::schedule(&spec["schedule"].to_string());
+        fuzz::schedule(&spec["windows"].to_string());
     }
 
     #[test]
     fn text_never_panics(text in ".{0,200}") {
-        schedule::run(&text);
+        fuzz::schedule(&text);
     }
 }

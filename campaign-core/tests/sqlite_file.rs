@@ -1,6 +1,6 @@
 //! What is particular to a file: who may read it, who else has it open, and what happens when it is locked, damaged or foreign.
 #![cfg(feature = "sqlite")]
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is how a test fails, and opening a file blocks")]
 
 use campaign_core::Kind;
 use campaign_core::campaign::{CampaignRecord, CampaignSpec, CampaignStatus};

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
 
-#[path = "templates/fuzz_body.rs"]
-mod fuzz_body;
-
+use campaign_core::testkit::fuzz;
 use proptest::prelude::*;
 
 /// Pieces that reach far into the parser when they are put together at random.
@@ -112,6 +110,6 @@ proptest! {
     #[test]
     fn nothing_breaks(pieces in prop::collection::vec(piece(), 0..30), name in value(), items in value(), fallback in value()) {
         let source = pieces.concat();
-        fuzz_body::run(&format!("name={name}\nitems={items}\nloop={items}\n?city={fallback}\n\n{source}"));
+        fuzz::template(&format!("name={name}\nitems={items}\nloop={items}\n?city={fallback}\n\n{source}"));
     }
 }

@@ -1,6 +1,6 @@
 //! The templates of a campaign over its contacts, and what lint says about them.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a test may panic, print and measure")]
 
 use campaign_core::Kind;
 use campaign_core::campaign::{CampaignSpec, CampaignType, Condition, Step, TemplateSyntax};

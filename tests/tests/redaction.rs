@@ -1,15 +1,16 @@
 //! No phone number and no text of a message reaches `Debug` or `Display` of a public type.
 
-use campaign_core::campaign::VoicemailSettings;
+use campaign_core::campaign::{CampaignSpec, VoicemailSettings};
 use campaign_core::contact::{Contact, ContactSource, ContactState, NewContact, Owner, PlannedStep, Reason, Variables, ZoneKey};
 use campaign_core::dialer::{DialError, DialRequest, FindRequest, Found};
 use campaign_core::id::{AttemptId, CampaignId, ContactId, Money, NodeId, NodeToken};
 use campaign_core::outcome::{Attempt, AttemptState, Channel, Outcome};
 use campaign_core::phone::PhoneNumber;
+use campaign_core::policy::limits::{LimitBlock, LimitKind, LimitScope, Slot};
 use campaign_core::policy::transition::{self, ContactEvent};
 use campaign_core::store::{
-    AddContacts, AttemptEnd, Claimed, DuplicatePolicy, SettleRequest, Settlement, Suppression, SuppressionKey, SuppressionQuery,
-    SuppressionScope, TakenOver,
+    AddContacts, AttemptEnd, Claimed, ContactQuery, Document, DuplicatePolicy, NewCampaign, PutDocument, SettleRequest, Settlement,
+    Suppression, SuppressionKey, SuppressionQuery, SuppressionScope, TakenOver,
 };
 use campaign_core::{Error, Kind};
 use jiff::Timestamp;
@@ -82,7 +83,7 @@ fn attempt() -> Attempt {
         run: 1,
         number: 1,
         step: PlannedStep { step: 0, channel: Channel::Call },
-        from: None,
+        from: Some(NUMBER.into()),
         spec_version: 1,
         state: AttemptState::Settled,
         claimed_by: NodeToken { node: NodeId(1), epoch: 1 },
@@ -183,10 +184,41 @@ fn requests_to_a_provider_are_shown_without_number_and_text() {
         key: "store-1".into(),
         channel: Channel::Sms,
         to: phone(),
-        from: None,
+        from: Some(NUMBER.into()),
         since: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
         provider_ref: None,
     });
+}
+
+#[test]
+fn campaigns_are_shown_without_texts_and_senders() {
+    let spec = CampaignSpec::call("Reminders")
+        .template("welcome_message", TEXT)
+        .fallback("name", TEXT)
+        .caller_id(NUMBER)
+        .leave_voicemail(TEXT)
+        .with(|spec| {
+            spec.dialer_options = variables();
+            spec.metadata = variables();
+        })
+        .build()
+        .expect("a valid spec");
+    debug(&spec);
+    assert!(format!("{spec:?}").contains("Reminders"), "what is harmless is shown");
+    debug(&NewCampaign { request_id: Default::default(), spec, now: Timestamp::UNIX_EPOCH });
+    let caller = LimitScope::Caller(NUMBER.into());
+    debug(&caller);
+    debug(&LimitBlock { scope: caller, limit: LimitKind::Rate, opens_at: None });
+    debug(&Slot { start_at: Timestamp::UNIX_EPOCH, caller: Some(NUMBER.into()), reserved: Money::ZERO, day: None });
+}
+
+#[test]
+fn questions_and_documents_are_shown_without_what_is_in_them() {
+    debug(&ContactQuery { search: Some(NUMBER.to_owned()), ..ContactQuery::of(Owner::Campaign(CampaignId(1))) });
+    let value = serde_json::Value::Object(variables());
+    debug(&Document { key: "1".to_owned(), value: value.clone(), revision: 1 });
+    debug(&PutDocument { collection: "contact_list".to_owned(), key: "1".to_owned(), value, expected_revision: None });
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn write_text(path: &Path, kind: &str, rows: usize) {
 
 fn write_xlsx(path: &Path, rows: usize) {
     let mut book = rust_xlsxwriter::Workbook::new();
-    let sheet = book.add_worksheet_with_low_memory();
+    let sheet = book.add_worksheet_with_low_memory().unwrap();
     for (column, header) in HEADERS.iter().enumerate() {
         sheet.write(0, column as u16, *header).unwrap();
     }

@@ -4,6 +4,8 @@
 //! engine needs (no attempts, limits, gates or counters). Then the store's `claim` and `settle`, at several sizes of the store.
 //! Figures are medians of the rounds. Run it with `cargo run --release -p campaign-benches --bin store_floor`.
 
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
 use campaign_core::campaign::{CampaignSpec, CampaignStatus};
 use campaign_core::contact::{ContactSource, ContactStatus, NewContact, Owner, PlannedStep, ZoneKey};
 use campaign_core::id::{CampaignId, NodeToken};

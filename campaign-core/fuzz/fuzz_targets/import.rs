@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| campaign_core::import::fuzz_import(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| campaign_core::testkit::fuzz::import(data));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| campaign_core::testkit::fuzz_phone(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| campaign_core::testkit::fuzz::phone(data));

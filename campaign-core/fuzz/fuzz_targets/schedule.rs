@@ -1,7 +1,5 @@
-//! Specs, schedules and calling windows from arbitrary text.
+//! `cargo +nightly fuzz run schedule`
+
 #![no_main]
 
-#[path = "../bodies/schedule.rs"]
-mod schedule;
-
-libfuzzer_sys::fuzz_target!(|text: &str| schedule::run(text));
+libfuzzer_sys::fuzz_target!(|text: &str| campaign_core::testkit::fuzz::schedule(text));

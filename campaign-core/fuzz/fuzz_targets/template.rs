@@ -1,6 +1,5 @@
+//! `cargo +nightly fuzz run template`
+
 #![no_main]
 
-#[path = "../../tests/templates/fuzz_body.rs"]
-mod body;
-
-libfuzzer_sys::fuzz_target!(|input: &str| body::run(input));
+libfuzzer_sys::fuzz_target!(|text: &str| campaign_core::testkit::fuzz::template(text));

@@ -4,6 +4,7 @@ use crate::contact::Variables;
 use crate::error::Result;
 use crate::id::Money;
 use crate::outcome::{Channel, Disposition};
+use crate::redact::debug_without;
 use crate::schedule::{CallingWindows, Schedule};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -229,7 +230,7 @@ impl Step {
 }
 
 /// Voicemail detection, handed to the dialer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct VoicemailSettings {
     /// Detect answering machines.
@@ -240,8 +241,10 @@ pub struct VoicemailSettings {
     pub voicemail_message: Option<String>,
 }
 
+debug_without!(VoicemailSettings { enable_voicemail_detection, leave_voicemail } hides { voicemail_message });
+
 /// A number or sender the campaign may use, with its own limits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
     /// The number or sender name, 1 to 64 characters; each only once in a campaign.
@@ -256,6 +259,8 @@ pub struct CallerId {
     #[serde(default)]
     pub calls_per_day: Option<u32>,
 }
+
+debug_without!(CallerId { concurrent_limit, rate_limit_per_minute, calls_per_day } hides { number });
 
 /// At most `max` attempts at a person within a rolling time, over all campaigns of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,7 +278,7 @@ pub struct FrequencyCap {
 /// Everything that makes a campaign. Names and defaults are those of the REST API.
 ///
 /// Every field can be changed while the campaign runs or is paused, except `campaign_type`; what changes takes effect at the next hand-off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignSpec {
     /// 1 to 200 characters.
@@ -344,6 +349,13 @@ pub struct CampaignSpec {
     /// Anything of the embedding program; the engine does not look at it.
     pub metadata: Variables,
 }
+
+debug_without!(CampaignSpec {
+    name, description, campaign_type, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
+    max_attempts, retry_delay_minutes, retry, concurrent_limit, rate_limit_per_minute, calls_per_day, priority, time_zone, windows,
+    schedule, deadline, consent_required, frequency_caps, budget, cost_per_attempt, budget_threshold_percent, caller_ids, voicemail,
+    ring_timeout_seconds, max_duration_seconds
+} hides { templates, fallback_values, dialer_options, metadata });
 
 impl Default for CampaignSpec {
     fn default() -> Self {

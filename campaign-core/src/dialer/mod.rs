@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 use crate::id::{AttemptId, CampaignId, ContactId};
 use crate::outcome::{Channel, Outcome};
 use crate::phone::PhoneNumber;
+use crate::redact::debug_without;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,17 +124,10 @@ pub struct DialRequest {
     pub options: Arc<Variables>,
 }
 
-impl fmt::Debug for DialRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DialRequest")
-            .field("attempt_id", &self.attempt_id)
-            .field("campaign_id", &self.campaign_id)
-            .field("contact_id", &self.contact_id)
-            .field("channel", &self.channel)
-            .field("to", &self.to)
-            .finish_non_exhaustive()
-    }
-}
+debug_without!(DialRequest {
+    attempt_id, key, campaign_id, campaign_name, contact_id, attempt_number, channel, to, assistant_id, ring_timeout, max_duration,
+    not_after, valid_until, local_hour
+} hides { from, contact_name, texts, variables, voicemail, options });
 
 /// Why a hand-off did not lead to an outcome. Two kinds that must not be confused: certainly not placed, or unknown.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -177,7 +170,7 @@ pub enum Found {
 }
 
 /// An attempt to be asked about.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FindRequest {
     /// The attempt.
     pub attempt_id: AttemptId,
@@ -196,6 +189,8 @@ pub struct FindRequest {
     /// The provider's reference, when it is known.
     pub provider_ref: Option<String>,
 }
+
+debug_without!(FindRequest { attempt_id, key, channel, to, since, now, provider_ref } hides { from });
 
 /// Places calls and sends messages.
 ///

@@ -125,7 +125,7 @@ impl Engine {
         }
         let mut reasons: Vec<ReasonShare> =
             shares.into_iter().map(|((status, code, opens_at), contacts)| ReasonShare { status, code, opens_at, contacts }).collect();
-        reasons.sort_by(|a, b| b.contacts.cmp(&a.contacts));
+        reasons.sort_by_key(|share| std::cmp::Reverse(share.contacts));
         let pending = || reasons.iter().filter(|share| share.status == ContactStatus::Pending);
         let earliest = match active.record.status {
             CampaignStatus::Running => pending().filter_map(|share| share.opens_at).min(),

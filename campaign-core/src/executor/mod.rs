@@ -34,7 +34,7 @@ pub trait Executor: Send + Sync + 'static {
 
 /// Keeps a virtual clock from moving; see [`Executor::hold`].
 #[derive(Default)]
-pub struct Hold(#[allow(dead_code)] Option<Box<dyn Any + Send + Sync>>);
+pub struct Hold(#[expect(dead_code, reason = "only its drop matters")] Option<Box<dyn Any + Send + Sync>>);
 
 impl Hold {
     /// A guard that holds nothing: real clocks need none.

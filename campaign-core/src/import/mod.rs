@@ -21,7 +21,6 @@ mod aliases;
 mod convert;
 mod delimited;
 #[cfg(feature = "testkit")]
-mod fuzz;
 #[cfg(feature = "spreadsheet")]
 mod guard;
 #[cfg(feature = "spreadsheet")]
@@ -39,7 +38,6 @@ mod sniff;
 
 #[cfg(feature = "testkit")]
 #[doc(hidden)]
-pub use fuzz::fuzz_import;
 pub use importer::{Batch, Importer};
 pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping};
 pub use report::{ImportReport, Progress, RowError};

@@ -5,13 +5,15 @@
 //! [`Ledger::settle`]. Because both happen in the store's transactions, the limits hold over every process that shares it.
 
 use crate::id::{CampaignId, Money};
+use crate::redact::debug_without;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// What a limit is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitScope {
     /// Everything that runs on the store.
@@ -32,6 +34,16 @@ impl LimitScope {
             Self::Account(name) => format!("account:{name}"),
             Self::Campaign(id) => format!("campaign:{id}"),
             Self::Caller(number) => format!("caller:{number}"),
+        }
+    }
+}
+
+/// Its key, without the number of a caller.
+impl fmt::Debug for LimitScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caller(_) => f.write_str("caller:…"),
+            other => f.write_str(&other.key()),
         }
     }
 }
@@ -179,7 +191,7 @@ pub enum LimitKind {
 }
 
 /// One start that has been reserved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Slot {
     /// When it starts.
     pub start_at: Timestamp,
@@ -190,6 +202,8 @@ pub struct Slot {
     /// The day it was counted on, to be kept with the attempt for [`Ledger::settle`].
     pub day: Option<Date>,
 }
+
+debug_without!(Slot { start_at, reserved, day } hides { caller });
 
 /// The limits of one claim: those every attempt must hold, and caller ids of which one must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

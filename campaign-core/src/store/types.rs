@@ -9,6 +9,7 @@ use crate::phone::PhoneNumber;
 use crate::policy::gates::ClaimGates;
 use crate::policy::limits::{ClaimLimits, LimitBlock};
 use crate::policy::transition::ContactTransition;
+use crate::redact::debug_without;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ pub enum Added {
 }
 
 /// Which contacts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ContactQuery {
     /// Whose.
     pub owner: Owner,
@@ -144,6 +145,8 @@ pub struct ContactQuery {
     /// Whether `Page::total` is wanted; counting a large list with a search takes time. Without it `total` is 0.
     pub count: bool,
 }
+
+debug_without!(ContactQuery { owner, statuses, after, paging, count } hides { search });
 
 impl ContactQuery {
     /// Every contact of an owner, first page.
@@ -602,7 +605,7 @@ pub struct EventPage {
 }
 
 /// A document to be stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PutDocument {
     /// The collection, for example `contact_list`.
     pub collection: String,
@@ -613,6 +616,8 @@ pub struct PutDocument {
     /// `Some(0)`: must not exist; `Some(n)`: must have this revision; `None`: whatever.
     pub expected_revision: Option<u64>,
 }
+
+debug_without!(PutDocument { collection, key, expected_revision } hides { value });
 
 /// Which documents.
 #[derive(Debug, Clone)]
@@ -628,7 +633,7 @@ pub struct DocumentQuery {
 }
 
 /// A stored document.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Document {
     /// Its key.
     pub key: String,
@@ -637,6 +642,8 @@ pub struct Document {
     /// Grows with every change.
     pub revision: u64,
 }
+
+debug_without!(Document { key, revision } hides { value });
 
 /// What a store holds besides campaigns, contacts, attempts and suppressions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

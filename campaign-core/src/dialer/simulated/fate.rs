@@ -4,6 +4,7 @@ use super::profile::{CallMix, CarrierProfile, MessageMix, Span, TalkTime};
 use crate::dialer::DialRequest;
 use crate::id::Money;
 use crate::outcome::{Channel, Disposition, Outcome};
+use crate::template::sms;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ fn course(profile: &CarrierProfile, draws: Draws, request: &DialRequest) -> Cour
     match request.channel {
         Channel::Call => call(profile, draws, request),
         Channel::Sms => {
-            let segments = request.texts.get("message").map_or(1, |text| segments(text));
+            let segments = request.texts.get("message").map_or(1, |text| sms::segments(text).segments.max(1));
             message(profile, draws, profile.sms, segments, profile.cost_per_sms_segment)
         }
         Channel::WhatsApp => message(profile, draws, profile.whatsapp, 1, profile.cost_per_whatsapp),
@@ -219,12 +220,6 @@ fn talk_seconds(draws: Draws, talk: TalkTime) -> u32 {
     let above = u64::from(talk.mean_seconds.saturating_sub(talk.min_seconds));
     let seconds = u64::from(talk.min_seconds) + (above * factor + 500) / 1_000;
     u32::try_from(seconds).unwrap_or(u32::MAX).min(talk.max_seconds.max(talk.min_seconds))
-}
-
-/// Parts an SMS is sent in: 160 characters or 153 each when plain, 70 or 67 when not.
-fn segments(text: &str) -> u32 {
-    let (length, single, part) = if text.is_ascii() { (text.len(), 160, 153) } else { (text.encode_utf16().count(), 70, 67) };
-    if length <= single { 1 } else { u32::try_from(length.div_ceil(part)).unwrap_or(u32::MAX) }
 }
 
 impl CallMix {

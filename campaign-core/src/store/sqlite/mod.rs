@@ -234,6 +234,7 @@ impl SqliteStore {
 
 /// The store's own threads: SQLite blocks, and the store must work on any executor, so it cannot borrow one's threads. They carry out
 /// transactions one by one and run no tasks of the engine.
+#[expect(clippy::disallowed_methods, reason = "the store blocks, and knows no executor")]
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     spawned.map(drop).map_err(|error| Error::new(Kind::Unavailable, "no thread is left for the store").with_source(error))

@@ -95,14 +95,7 @@ pub(super) fn first_name(value: &Value) -> String {
 
 /// `+15551234567` to `(555) 123-4567`; anything but a number of the North American plan stays as it is.
 pub(super) fn phone_format(value: &Value) -> String {
-    let text = text(value);
-    let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
-    let national = digits.strip_prefix("+1").or_else(|| digits.strip_prefix('1').filter(|rest| rest.len() == 10)).unwrap_or(&digits);
-    if national.len() == 10 && national.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("({}) {}-{}", &national[..3], &national[3..6], &national[6..])
-    } else {
-        text.into_owned()
-    }
+    crate::phone::phone_format(&text(value))
 }
 
 /// `replace('-', ' ')`. Refuses to make a text longer than a value may be.

@@ -1,10 +1,13 @@
-//! The body of the fuzz target and of the property test.
+//! What must hold for every file that is imported.
 
-use super::{Format, ImportOptions, ImportSource, Importer, Limits};
+use crate::import::{Format, ImportOptions, ImportSource, Importer, Limits};
 
 /// Imports bytes as every format, and checks what must hold for any input: no panic, bounded batches, counts that add up, and an
-/// end. Rejected rows are written and read back too.
-pub fn fuzz_import(data: &[u8]) {
+/// end. Rejected rows are written too.
+///
+/// # Panics
+/// When something does not hold.
+pub fn import(data: &[u8]) {
     let formats = [None, Some(Format::Csv), Some(Format::Tsv), Some(Format::Json), Some(Format::JsonLines), Some(Format::Xlsx)];
     for format in formats {
         // Small limits let short inputs reach them.

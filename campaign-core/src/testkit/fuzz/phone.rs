@@ -3,13 +3,13 @@
 use crate::phone::{PhoneNumber, phone_format};
 use crate::schedule::zones::{is_known, normalise_zone, zones_of};
 
-/// Reads any bytes as a phone number and as a zone, and checks what must hold for all of them. The body of the fuzz target `phone`.
+/// Reads any bytes as a phone number and as a zone, and checks what must hold for all of them.
 ///
 /// The first byte chooses the default region.
 ///
 /// # Panics
 /// When something does not hold.
-pub fn fuzz_phone(data: &[u8]) {
+pub fn phone(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(rest);
     let region = [None, Some("US"), Some("ES"), Some("GB"), Some("DE"), Some("IT"), Some("BR"), Some("CN")][usize::from(choice % 8)];

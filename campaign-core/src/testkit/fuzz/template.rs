@@ -1,12 +1,16 @@
-//! What the fuzz target and the property test both run: any source with any values ends in a text below the limit or in an error.
+//! What must hold for every template and all values: it ends in a text below the limit or in an error that names its place.
 
-use campaign_core::campaign::{CampaignSpec, TemplateSyntax};
-use campaign_core::contact::Variables;
-use campaign_core::template::{limits, lint, preview, sms};
+use crate::campaign::{CampaignSpec, TemplateSyntax};
+use crate::contact::Variables;
+use crate::template::{limits, lint, preview, sms};
 use std::collections::BTreeMap;
 
-/// The input's lines before the first empty one are `name=value`; what follows is the template.
-pub(crate) fn run(input: &str) {
+/// Renders and checks a template. The input's lines before the first empty one are `name=value` (a fallback after `?`); what follows
+/// is the template.
+///
+/// # Panics
+/// When something does not hold.
+pub fn template(input: &str) {
     let (values, source) = input.split_once("\n\n").unwrap_or(("", input));
     let mut variables = Variables::new();
     let mut fallbacks = BTreeMap::new();
