@@ -37,7 +37,8 @@ use jiff::Timestamp;
 ///
 /// **Idempotence.** An answer can be lost while the transaction was committed, so every write can be repeated: the same
 /// `request_id` on `create_campaign`, `add_contacts` and `claim` returns what the first call returned; `save_campaign` and
-/// `update_contact` compare a revision; `settle` answers [`SettleAck::Stale`] for what is settled already.
+/// `update_contact` compare a revision; `settle` answers [`SettleAck::Stale`] for what is settled already. A repeated `claim` names
+/// the same attempts, read anew; one that claimed nothing has nothing to repeat and may look again.
 ///
 /// **Cancellation safety.** A caller may drop the future at any await. The transaction may then have happened or not; repeating
 /// the call is safe.
@@ -127,7 +128,8 @@ pub trait ContactStore: Send + Sync + 'static {
     /// [`crate::Kind::Stale`] when the lease has run out; the node must register anew and drop its claims.
     async fn renew_node(&self, renew: RenewNode) -> Result<()>;
 
-    /// Ends the lease at once, so that others need not wait for it to run out. Unknown tokens are fine.
+    /// Ends the lease at once, so that others need not wait for it to run out: what the node still holds is taken over as soon as
+    /// the quarantine after `not_after` has passed. Unknown tokens are fine.
     async fn retire_node(&self, token: NodeToken) -> Result<()>;
 
     /// Registered nodes whose lease has not run out at `now`, with what they hold.
@@ -141,7 +143,11 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Candidates are `pending` contacts with `due_at <= horizon` whose zone is in `zones`; zones in the order given, within a zone by
     /// `due_at`, then id. A candidate the gates defer gets the new `due_at` and reason; one they rule out becomes `skipped` with
     /// its reason; neither takes a slot. `start_at` of an attempt is its slot, which [`crate::policy::limits::Pacer::take`] finds not before the contact's `due_at`.
-    /// The ledgers of the deployment, the campaign, the account and the caller count every attempt in flight, limited or not.
+    /// The ledgers of the deployment, the campaign, the account and the caller count every attempt in flight, limited or not: those in
+    /// [`ClaimLimits::scopes`](crate::policy::limits::ClaimLimits::scopes) are written back as the pacer leaves them, in the others only `in_flight` grows.
+    /// An attempt's `number` is one more than the contact has consumed in this run, its `key` is unique over all stores (the store's id and the
+    /// attempt's id), its `not_after` is `start_at` plus [`ClaimRequest::grace`]; the contact's reason is cleared. The account and the
+    /// slot's day are kept with it, because `settle` needs them.
     /// At most `max` are claimed and at most `max + 1000` looked at.
     /// Nothing is claimed when the campaign is not running or its revision is not the expected one: the answer then says so.
     ///
@@ -154,14 +160,27 @@ pub trait ContactStore: Send + Sync + 'static {
 
     /// Ends attempts: stores the outcome, changes the contact, gives back the limits. Answers are in the order of the batch.
     /// A settlement whose attempt is not open any more or is held under another token answers [`SettleAck::Stale`] and changes nothing.
+    ///
+    /// [`crate::policy::limits::Ledger::settle`] is called for the same four ledgers that the claim counted in; only that of the campaign gives
+    /// back [`Attempt::reserved`]. See [`AttemptEnd`] for what each end does to the attempt and the contact.
+    ///
+    /// # Errors
+    /// [`crate::Kind::State`] when a transition does not start from `in_progress`; nothing of the batch has happened then.
     async fn settle(&self, request: SettleRequest) -> Result<SettleReply>;
 
     /// Adds what a provider says after the settlement (price, transcript, receipt): replaces the outcome of a settled attempt and
-    /// corrects the sums. The contact's status stays.
+    /// corrects the sums: `spent` of its ledgers, and those of the contact when it is still in the attempt's run. The contact's status stays.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] for an unknown attempt, [`crate::Kind::State`] when it is not settled.
     async fn amend(&self, attempt: AttemptId, outcome: crate::outcome::Outcome) -> Result<Attempt>;
 
     /// Takes over open attempts of nodes whose lease ran out at least `quarantine` ago and whose `not_after` is at least as long
     /// ago; they are held under the caller's token from then on. What was handed over and what not is unknown: the caller asks the provider.
+    /// Oldest first, at most `limit`. No ledger changes: the attempts stay in flight.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Stale`] when the caller's lease is gone.
     async fn take_over(&self, request: TakeOver) -> Result<Vec<TakenOver>>;
 
     // --- reading ---------------------------------------------------------------------------------------------------------
@@ -190,12 +209,13 @@ pub trait ContactStore: Send + Sync + 'static {
     async fn timeline(&self, query: TimelineQuery) -> Result<Vec<TimelineBucket>>;
 
     /// A counter that grows whenever somebody changed what a gate depends on: `save_campaign`, `delete_campaign`,
-    /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off.
+    /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off. Callers compare it with what they saw in this process, so
+    /// a store that no other process shares may begin anew when it is opened.
     async fn changes(&self) -> Result<u64>;
 
     /// What happened since the cursor, in the order it was committed: attempts claimed (`contact_started`) and settled (`contact_completed`
-    /// when [`crate::outcome::Disposition::is_success`], else `contact_failed`; refused and unused ones are silent), and campaigns saved with
-    /// another status (`status_changed`).
+    /// when [`crate::outcome::Disposition::is_success`], else `contact_failed`; refused and unused ones are silent), and what
+    /// [`crate::policy::announce::saved`] makes of a campaign that was saved (`status_changed`, `campaign_completed`, `budget_threshold`).
     async fn events(&self, query: EventQuery) -> Result<EventPage>;
 
     // --- documents -------------------------------------------------------------------------------------------------------

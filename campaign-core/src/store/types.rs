@@ -403,7 +403,8 @@ pub struct Placed {
 /// How an attempt ended for the limits and the history.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptEnd {
-    /// It was handed over and ended; consumes an attempt. An outcome that names no cost cost what was reserved.
+    /// It was handed over and ended; consumes an attempt and adds to the contact's sums. An outcome that names no cost cost what was
+    /// reserved, one that names no reference keeps that of [`Placed`].
     Finished(Outcome),
     /// The provider refused it without effect (throttled); consumes nothing, stays in the history as `refused`.
     Refused,
@@ -678,7 +679,8 @@ pub struct Snapshot {
 /// The day an attempt's start was counted on, kept by stores with the attempt so that a give-back counts on the same day.
 pub type ClaimedDay = Option<Date>;
 
-/// Channel and answer of one settled attempt as the counters see it: `(call attempts, answered calls)`.
+/// Channel and answer of one settled attempt as the counters see it: `(call attempts, answered calls)`. Added to the contact's state
+/// when an attempt is settled, corrected when it is amended.
 pub fn call_counts(channel: Channel, disposition: Disposition) -> (u64, u64) {
     match channel {
         Channel::Call => (1, u64::from(disposition == Disposition::Answered)),

@@ -220,6 +220,34 @@ pub(super) async fn events_are_in_order_and_none_is_lost(desk: Desk) -> Checked 
     same("after the newest event there is none", (page.events.len(), page.more), (0, false))
 }
 
+pub(super) async fn saves_announce_what_they_mean(desk: Desk) -> Checked {
+    let start = desk.store.events(EventQuery { after: None, campaign: None, limit: 10 }).await?.next;
+    let draft = desk.draft("Announced").await?;
+    let spec = Arc::new(CampaignSpec { budget: Some(Money(100)), ..(*draft.spec).clone() });
+    let record = desk.save(CampaignRecord { spec, status: CampaignStatus::Running, ..draft.clone() }, at(0)).await?;
+    desk.people(record.id, 1, 1).await?;
+    let token = desk.node(at(0)).await?;
+    let attempts = desk.claim(everything(&record, token, at(1))).await?;
+    let paid = Outcome::answered(3).with_cost(Money(80));
+    desk.settle(token, vec![finish(&attempts[0], paid, ContactStatus::Completed)?], at(2)).await?;
+    let record = desk.save(CampaignRecord { budget_announced_percent: 80, ..record }, at(3)).await?;
+    let record = desk.save(CampaignRecord { reason: Some(reason("edited")), ..record }, at(4)).await?;
+    let late = CampaignRecord { status: CampaignStatus::Cancelled, ..draft };
+    fails("save_campaign fails with Conflict when the revision differs", desk.save(late, at(5)).await, Kind::Conflict)?;
+    let run = record.run.number;
+    let record = desk.save(CampaignRecord { status: CampaignStatus::Completed, ..record }, at(6)).await?;
+    let page = desk.store.events(EventQuery { after: Some(start), campaign: Some(record.id), limit: 100 }).await?;
+    let of_contacts = |kind: &EventKind| matches!(kind, EventKind::ContactStarted { .. } | EventKind::ContactCompleted(_));
+    let seen: Vec<EventKind> = page.events.into_iter().map(|event| event.kind).filter(|kind| !of_contacts(kind)).collect();
+    let want = vec![
+        EventKind::StatusChanged { from: CampaignStatus::Draft, to: CampaignStatus::Running },
+        EventKind::BudgetThreshold { percent: 80, spent: Money(80), budget: Money(100) },
+        EventKind::StatusChanged { from: CampaignStatus::Running, to: CampaignStatus::Completed },
+        EventKind::CampaignCompleted { run },
+    ];
+    same("a save announces what policy::announce::saved says, with the money spent by then, and a refused one nothing", seen, want)
+}
+
 /// What the checks compare of an event.
 pub(super) fn name_of(kind: &EventKind) -> String {
     match kind {
