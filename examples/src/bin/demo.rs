@@ -73,11 +73,12 @@ async fn demo(arguments: &Arguments) -> Result<()> {
     let place = Place::prepare(arguments)?;
     let store = SqliteStore::open(&place.database)?;
     let clock = FastClock::starting_at(latest(&store).await?);
+    let dialer = SimulatedDialer::new(carrier(), 7).with_log(&place.carrier)?;
     // What took seconds on the wall takes as many times longer on the fast clock, pauses of this process included.
     let on_the_wall = |seconds: u64| Duration::from_secs(seconds * u64::from(arguments.speed));
     let engine = Engine::builder()
         .store(store)
-        .dialer(SimulatedDialer::new(carrier(), 7).with_log(&place.carrier)?)
+        .dialer(dialer.clone())
         .executor(clock.clone())
         .options(|options| {
             options.lease = on_the_wall(3);
@@ -119,6 +120,13 @@ async fn demo(arguments: &Arguments) -> Result<()> {
         }
     }
     results(&engine, campaign).await?;
+    // The carrier's own log, which it writes before anything else: the proof lies with it and not with the engine.
+    let carrier = dialer.stats();
+    println!(
+        "By the carrier's own log {} calls and messages were handed over, {} of them twice.",
+        dialer.hand_offs().len(),
+        carrier.repeated
+    );
     title("Where it is");
     println!("The database: {}   (any SQLite tool reads it)", place.database.display());
     if place.rejected.exists() {
