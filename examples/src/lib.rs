@@ -1,1 +1,5 @@
 //! Helpers of the examples.
+
+mod fast_clock;
+
+pub use fast_clock::FastClock;

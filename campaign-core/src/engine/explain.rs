@@ -137,8 +137,12 @@ impl Engine {
             None => format!("The campaign is {}; no contact is waiting.", active.record.status),
             Some(most) => {
                 let waiting: u64 = pending().map(|share| share.contacts).sum();
-                let when = most.opens_at.map(|at| format!(", the first of them until {at}")).unwrap_or_default();
-                format!("{waiting} contacts are waiting; most of them ({}) because of {}{when}.", most.contacts, most.code)
+                let opens = pending().filter(|share| share.code == most.code).filter_map(|share| share.opens_at).min();
+                let when = opens.map(|at| format!(", the first of them until {at}")).unwrap_or_default();
+                // One reason may open at many moments, zone by zone; the sentence counts it once.
+                let alike: u64 = pending().filter(|share| share.code == most.code).map(|share| share.contacts).sum();
+                let share = if alike == waiting { "all".to_owned() } else { format!("{alike} of them") };
+                format!("{waiting} contacts are waiting, {share} because of {}{when}.", most.code)
             }
         };
         Ok(CampaignExplanation {
