@@ -220,6 +220,7 @@ impl Core {
     pub(crate) fn changed(&self) {
         self.pulse.send_modify(|count| *count += 1);
         self.wake.notify_one();
+        self.hub.committed();
     }
 
     /// Makes the loop look at a campaign by this moment.

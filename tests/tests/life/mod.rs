@@ -81,6 +81,16 @@ impl Life {
         self.clock.sleep_until(self.clock.now() + SignedDuration::from_secs(1)).await;
     }
 
+    /// Half a minute.
+    pub async fn step(&self) {
+        self.clock.sleep_until(self.clock.now() + SignedDuration::from_secs(30)).await;
+    }
+
+    /// A millisecond.
+    pub async fn pause(&self) {
+        self.clock.sleep_until(self.clock.now() + SignedDuration::from_millis(1)).await;
+    }
+
     pub async fn until(&self, moment: &str) {
         self.clock.sleep_until(at(moment)).await;
     }
