@@ -132,6 +132,7 @@ impl Core {
         core.spawn(settler::settle_outcomes(Arc::clone(&core), outcomes));
         core.spawn(node::keep_lease(Arc::clone(&core)));
         core.spawn(recover::take_over(Arc::clone(&core)));
+        core.spawn(super::starts::finish_cancellations(Arc::clone(&core)));
         core.spawn(super::events::pump(Arc::clone(&core)));
         core.spawn(run::run(Arc::clone(&core)));
         let alive = Arc::new(StopOnDrop(Arc::clone(&core)));
@@ -219,6 +220,7 @@ impl Core {
     pub(crate) fn changed(&self) {
         self.pulse.send_modify(|count| *count += 1);
         self.wake.notify_one();
+        self.hub.committed();
     }
 
     /// Makes the loop look at a campaign by this moment.

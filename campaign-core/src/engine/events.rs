@@ -83,6 +83,16 @@ impl Hub {
         read.await
     }
 
+    /// Stops reading when nobody listens. Looked at under the lock, so that whoever begins to listen meanwhile is not forgotten.
+    async fn forget(&self) -> bool {
+        let mut cursor = self.cursor.lock().await;
+        let alone = self.events.receiver_count() == 0;
+        if alone {
+            *cursor = None;
+        }
+        alone
+    }
+
     /// Makes sure that everything committed from now on is read.
     async fn listen(&self, core: &Arc<Core>) -> Result<()> {
         let mut cursor = self.cursor.lock().await;
@@ -108,8 +118,7 @@ pub(crate) async fn pump(core: Arc<Core>) {
             () = core.hub.committed.notified() => {}
             () = core.executor.sleep_until(until.unwrap_or(Timestamp::MAX)), if until.is_some() => {}
         }
-        if core.hub.events.receiver_count() == 0 {
-            *core.hub.cursor.lock().await = None;
+        if core.hub.forget().await {
             dirty.clear();
             continue;
         }
@@ -154,9 +163,21 @@ pub struct EventStream {
     core: Arc<Core>,
     events: broadcast::Receiver<Arc<Event>>,
     campaign: Option<CampaignId>,
+    /// Taken from `events` and not dealt with yet: what is read about it can be begun anew when the reader drops the future.
+    held: Option<Held>,
     queued: VecDeque<Event>,
-    run_over: bool,
+    /// The campaign is completed; `CampaignCompleted` follows, with which the stream ends. Between two runs it is scheduled instead.
+    completing: bool,
+    /// The campaign has ended and the event that says so may be among the missed ones.
+    end_missed: bool,
     ended: bool,
+}
+
+enum Held {
+    Event(Arc<Event>),
+    Missed(u64),
+    /// Nothing follows any more.
+    End,
 }
 
 impl EventStream {
@@ -169,19 +190,11 @@ impl EventStream {
             if self.ended {
                 return None;
             }
-            let received = {
-                let mut phase = self.core.phase.subscribe();
-                tokio::select! {
-                    biased;
-                    received = self.events.recv() => Some(received),
-                    _ = phase.wait_for(|phase| *phase == Phase::Stopped) => None,
-                }
+            let held = match self.held.take() {
+                Some(held) => held,
+                None => self.receive().await,
             };
-            match received {
-                Some(Ok(event)) => self.take(event).await,
-                Some(Err(broadcast::error::RecvError::Lagged(count))) => self.missed(count).await,
-                Some(Err(broadcast::error::RecvError::Closed)) | None => self.ended = true,
-            }
+            self.deal_with(held).await;
         }
     }
 
@@ -190,61 +203,70 @@ impl EventStream {
         futures_util::stream::unfold(self, |mut events| async move { events.next().await.map(|event| (event, events)) })
     }
 
-    async fn take(&mut self, event: Arc<Event>) {
-        if self.campaign.is_some_and(|campaign| campaign != event.campaign_id) {
-            return;
+    async fn receive(&mut self) -> Held {
+        let mut phase = self.core.phase.subscribe();
+        tokio::select! {
+            biased;
+            received = self.events.recv() => match received {
+                Ok(event) => Held::Event(event),
+                Err(broadcast::error::RecvError::Lagged(count)) => Held::Missed(count),
+                Err(broadcast::error::RecvError::Closed) => Held::End,
+            },
+            _ = phase.wait_for(|phase| *phase == Phase::Stopped) => Held::End,
+            // What is on its way arrives within this time.
+            () = self.core.sleep(2 * PROGRESS_EVERY), if self.end_missed => Held::End,
         }
-        let event = Arc::unwrap_or_clone(event);
-        let over = match &event.kind {
-            EventKind::CampaignCompleted { .. } => {
-                self.run_over = true;
-                // With another occurrence to follow the campaign is scheduled by now, and the stream goes on.
-                self.status().await == Some(CampaignStatus::Completed)
+    }
+
+    /// Reads first and changes afterwards, so that nothing is half done when the future is dropped.
+    async fn deal_with(&mut self, held: Held) {
+        match held {
+            Held::Event(event) if self.campaign.is_some_and(|campaign| campaign != event.campaign_id) => {}
+            Held::Event(event) => {
+                self.held = Some(Held::Event(Arc::clone(&event)));
+                // What the events say, not how the campaign stands by now: a reader may be several runs behind.
+                let over = self.campaign.is_some()
+                    && match &event.kind {
+                        EventKind::CampaignCompleted { .. } => self.completing,
+                        EventKind::StatusChanged { to, .. } => matches!(to, CampaignStatus::Cancelled | CampaignStatus::Failed),
+                        _ => false,
+                    };
+                let progress = if over { self.progress().await } else { None };
+                if let EventKind::StatusChanged { to, .. } = event.kind {
+                    self.completing = to == CampaignStatus::Completed;
+                }
+                self.queued.push_back(Arc::unwrap_or_clone(event));
+                self.queued.extend(progress);
+                self.ended = over;
             }
-            EventKind::StatusChanged { to: CampaignStatus::Completed, .. } => self.run_over,
-            EventKind::StatusChanged { to: CampaignStatus::Cancelled | CampaignStatus::Failed, .. } => true,
-            EventKind::StatusChanged { .. } => {
-                self.run_over = false;
-                false
+            Held::Missed(count) => {
+                self.held = Some(Held::Missed(count));
+                let progress = self.progress().await;
+                let status = self.status().await;
+                // The lost events may be of other campaigns; saying so once too often does no harm.
+                let campaign_id = self.campaign.unwrap_or(CampaignId(0));
+                self.queued.push_back(Event { campaign_id, at: self.core.now(), kind: EventKind::Missed { count } });
+                self.queued.extend(progress);
+                self.end_missed = status.is_some_and(has_ended);
             }
-            _ => false,
-        };
-        self.queued.push_back(event);
-        if over && self.campaign.is_some() {
-            self.finish().await;
+            Held::End => self.ended = true,
         }
+        self.held = None;
     }
 
-    async fn missed(&mut self, count: u64) {
-        // The lost events may be of other campaigns; saying so once too often does no harm.
-        let campaign_id = self.campaign.unwrap_or(CampaignId(0));
-        self.queued.push_back(Event { campaign_id, at: self.core.now(), kind: EventKind::Missed { count } });
-        if self.campaign.is_none() {
-            return;
-        }
-        self.push_progress().await;
-        let terminal = [CampaignStatus::Completed, CampaignStatus::Cancelled, CampaignStatus::Failed];
-        if self.status().await.is_some_and(|status| terminal.contains(&status)) {
-            self.ended = true;
-        }
-    }
-
-    async fn finish(&mut self) {
-        self.push_progress().await;
-        self.ended = true;
-    }
-
-    async fn push_progress(&mut self) {
-        if let Some(campaign_id) = self.campaign
-            && let Ok(progress) = reports::progress(&self.core, campaign_id).await
-        {
-            self.queued.push_back(Event { campaign_id, at: self.core.now(), kind: EventKind::Progress(Box::new(progress)) });
-        }
+    async fn progress(&self) -> Option<Event> {
+        let campaign_id = self.campaign?;
+        let progress = reports::progress(&self.core, campaign_id).await.ok()?;
+        Some(Event { campaign_id, at: self.core.now(), kind: EventKind::Progress(Box::new(progress)) })
     }
 
     async fn status(&self) -> Option<CampaignStatus> {
         self.core.record(self.campaign?).await.ok().map(|record| record.status)
     }
+}
+
+fn has_ended(status: CampaignStatus) -> bool {
+    matches!(status, CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed)
 }
 
 impl std::fmt::Debug for EventStream {
@@ -261,8 +283,8 @@ impl Engine {
     pub async fn events(&self, campaign: CampaignId) -> Result<EventStream> {
         let mut stream = self.open_stream(Some(campaign)).await?;
         let status = self.core.record(campaign).await?.status;
-        stream.push_progress().await;
-        stream.ended = matches!(status, CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed);
+        stream.queued.extend(stream.progress().await);
+        stream.ended = has_ended(status);
         Ok(stream)
     }
 
@@ -278,6 +300,6 @@ impl Engine {
         let core = Arc::clone(&self.core);
         let events = core.hub.events.subscribe();
         core.hub.listen(&core).await?;
-        Ok(EventStream { core, events, campaign, queued: VecDeque::new(), run_over: false, ended: false })
+        Ok(EventStream { core, events, campaign, held: None, queued: VecDeque::new(), completing: false, end_missed: false, ended: false })
     }
 }

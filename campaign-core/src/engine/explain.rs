@@ -5,7 +5,7 @@ use super::active::Active;
 use crate::campaign::CampaignStatus;
 use crate::contact::{Contact, ContactStatus, Owner, Reason};
 use crate::id::{CampaignId, ContactId};
-use crate::policy::gates::{Gate, GateInput, GateReport, Verdict, explain_gates, first_block};
+use crate::policy::gates::{Gate, GateInput, GateReport, Verdict, campaign_state, explain_gates, first_block};
 use crate::policy::limits::ClaimLimits;
 use crate::schedule::ZoneClock;
 use crate::store::ReasonCount;
@@ -133,6 +133,14 @@ impl Engine {
             _ => None,
         };
         let text = match pending().next() {
+            Some(_) if active.record.status != CampaignStatus::Running => {
+                let waiting: u64 = pending().map(|share| share.contacts).sum();
+                let state = campaign_state(active.record.status);
+                let state = state.reason().map_or_else(String::new, |reason| format!(" {}", reason.text));
+                let noted = active.record.reason.as_ref().map_or_else(String::new, |reason| format!(" {}", reason.text));
+                let start = earliest.map_or_else(String::new, |at| format!(" It starts at {at}."));
+                format!("{waiting} contacts are waiting.{state}{noted}{start}")
+            }
             None if reasons.is_empty() => "The campaign has no contacts.".to_owned(),
             None => format!("The campaign is {}; no contact is waiting.", active.record.status),
             Some(most) => {
@@ -176,19 +184,22 @@ fn settled(contact: Contact) -> ContactExplanation {
 
 fn waiting(active: &Active, contact: Contact, gates: Vec<GateReport>, now: Timestamp) -> ContactExplanation {
     let due_at = contact.state.due_at;
+    // Whatever is waited for, the window may open later still.
+    let opens = |at: Timestamp| match active.windows.at(&contact.person.zones, at) {
+        ZoneClock::Closed { opens_at } => opens_at,
+        ZoneClock::Open { .. } | ZoneClock::Unknown => Some(at),
+    };
     let (blocked_by, earliest, text) = match first_block(&gates) {
         Some(GateReport { gate, verdict: Verdict::NotBefore { until, reason } }) => {
-            (Some(*gate), until.map(|until| until.max(due_at)), reason.text.to_string())
+            // A campaign that waits for its start says when.
+            let starts = active.record.run.next_start.filter(|_| active.record.status == CampaignStatus::Scheduled);
+            let until = until.or(starts);
+            (Some(*gate), until.and_then(|until| opens(until.max(due_at))), reason.text.to_string())
         }
         Some(GateReport { gate, verdict: Verdict::Never { reason } }) => (Some(*gate), None, reason.text.to_string()),
         _ if due_at > now => {
-            // The retry or step is not due; its window may open later still.
-            let opens = match active.windows.at(&contact.person.zones, due_at) {
-                ZoneClock::Closed { opens_at } => opens_at,
-                ZoneClock::Open { .. } | ZoneClock::Unknown => Some(due_at),
-            };
             let why = contact.state.reason.as_ref().map(|reason| format!(" {}", reason.text)).unwrap_or_default();
-            (None, opens, format!("The contact is not due before {due_at}.{why}"))
+            (None, opens(due_at), format!("The contact is not due before {due_at}.{why}"))
         }
         _ => (None, Some(now), "Nothing blocks the contact; it is reached as soon as its turn comes.".to_owned()),
     };

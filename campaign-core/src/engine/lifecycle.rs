@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::{Engine, starts};
 use crate::campaign::{CampaignRecord, CampaignSpec, CampaignStatus};
-use crate::contact::{ContactStatus, Reason};
+use crate::contact::{ContactStatus, Owner, Reason};
 use crate::event::Progress;
 use crate::id::{CampaignId, ContactId};
 use crate::policy::transition::{self, CampaignEvent};
@@ -163,13 +163,14 @@ impl Engine {
     pub async fn schedule(&self, id: CampaignId, schedule: Schedule) -> Result<CampaignRecord> {
         let now = self.core.now();
         let schedule = schedule.anchored(now);
-        let next = schedule.next_start(now);
-        if next.is_none() && schedule != Schedule::Immediate {
-            return Err(Error::invalid("scheduled_at", "Scheduled time is in the past"));
-        }
         schedule.validate(now)?;
+        let next = schedule.next_start(now);
         self.core
             .change(id, None, |record| {
+                // The table lets a run that is over wait for the next occurrence; a person may not cut a run short this way.
+                if record.status == CampaignStatus::Running {
+                    return Err(Error::new(Kind::State, "cannot schedule a campaign that is running; cancel it or wait for its end"));
+                }
                 let event = if next.is_some() { CampaignEvent::Schedule } else { CampaignEvent::Unschedule };
                 if next.is_some() || record.status != CampaignStatus::Draft {
                     record.status = transition::campaign(record.status, event)?.to();
@@ -213,10 +214,9 @@ impl Engine {
     /// [`Kind::State`] when it is not paused.
     pub async fn resume(&self, id: CampaignId) -> Result<CampaignRecord> {
         let core = &self.core;
-        let now = core.now();
         let record = core.record(id).await?;
         transition::campaign(record.status, CampaignEvent::Resume).map_err(|error| error.with("campaign", id))?;
-        if record.started_at.is_none() || record.run.resetting {
+        if record.run.next_start.is_some() || record.run.resetting {
             // A past start was held: this run has not begun yet.
             starts::start_run(core, id).await?;
             return core.record(id).await;
@@ -224,7 +224,6 @@ impl Engine {
         core.change(id, None, |record| {
             record.status = transition::campaign(record.status, CampaignEvent::Resume)?.to();
             record.reason = None;
-            record.started_at = record.started_at.or(Some(now));
             Ok(())
         })
         .await
@@ -241,10 +240,10 @@ impl Engine {
         Ok(record)
     }
 
-    /// Closes a paused campaign none of whose contacts is open as `completed`.
+    /// Closes a campaign none of whose contacts is open as `completed`: a paused one, or a recurring one between two occurrences.
     ///
     /// # Errors
-    /// [`Kind::State`] when contacts are pending or in progress, or the campaign is neither running nor paused.
+    /// [`Kind::State`] when contacts are pending or in progress, or the campaign is a draft or has ended.
     pub async fn complete(&self, id: CampaignId) -> Result<CampaignRecord> {
         let now = self.core.now();
         self.core
@@ -279,17 +278,20 @@ impl Engine {
     /// many contacts were reset; `start` (or `schedule`) does the rest.
     ///
     /// # Errors
-    /// [`Kind::State`] when the campaign has not ended, or no contact fits the selection.
+    /// [`Kind::State`] when the campaign has not ended, attempts of it are still running, or no contact fits the selection.
     pub async fn re_execute(&self, id: CampaignId, contacts: Reexecution) -> Result<u64> {
         let core = &self.core;
         let record = core.record(id).await?;
         transition::campaign(record.status, CampaignEvent::Reexecute).map_err(|error| error.with("campaign", id))?;
         let counts = core.guarded(core.store.counts(id)).await?;
+        if counts.of(ContactStatus::InProgress) > 0 {
+            return Err(Error::new(Kind::State, "attempts of the campaign are still running; wait for them to end").with("campaign", id));
+        }
         let failed: Vec<ContactStatus> = ContactStatus::ALL.into_iter().filter(|status| status.counts_as_failed()).collect();
         let (fits, selection) = match contacts {
             Reexecution::All => (counts.by_status.values().sum::<u64>() > 0, Selection::All),
             Reexecution::FailedOnly => (failed.iter().any(|status| counts.of(*status) > 0), Selection::Statuses(failed)),
-            Reexecution::Contacts(ids) => (!ids.is_empty(), Selection::Ids(ids)),
+            Reexecution::Contacts(ids) => (core.any_ended(id, &ids).await?, Selection::Ids(ids)),
         };
         if !fits {
             return Err(Error::new(Kind::State, "no contact fits the selection").with("campaign", id));
@@ -334,6 +336,19 @@ impl Engine {
 }
 
 impl Core {
+    /// Whether one of these is a terminal contact of the campaign.
+    async fn any_ended(&self, campaign: CampaignId, ids: &[ContactId]) -> Result<bool> {
+        for id in ids {
+            if let Some(contact) = self.guarded(self.store.contact(*id)).await?
+                && contact.owner == Owner::Campaign(campaign)
+                && contact.state.status.is_terminal()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Waits until every hand-off that was admitted before the last change has happened: what the caller is told next is true.
     pub(crate) async fn acknowledge(&self) {
         drop(self.admission.write().await);

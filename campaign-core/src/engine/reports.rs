@@ -132,11 +132,13 @@ pub(crate) async fn progress(core: &Arc<Core>, id: CampaignId) -> Result<Progres
     Ok(progress)
 }
 
-/// Remaining contacts at the pace of this run so far, or at the rate limit before there is one.
+/// Remaining contacts at the pace of this run so far, or at the rate limit before there is one. Contacts that an earlier run
+/// has reached make the pace look better than it is; the rate limit bounds that.
 fn estimate(record: &CampaignRecord, progress: &Progress, now: Timestamp) -> Option<Timestamp> {
     let open = progress.pending_contacts + progress.in_progress_contacts;
     let done = progress.completed_contacts + progress.failed_contacts;
     let elapsed = now.duration_since(record.started_at?).as_secs_f64();
-    let per_second = if done > 0 && elapsed >= 1.0 { done as f64 / elapsed } else { f64::from(record.spec.rate_limit_per_minute?) / 60.0 };
+    let limit = record.spec.rate_limit_per_minute.map(|rate| f64::from(rate) / 60.0);
+    let per_second = if done > 0 && elapsed >= 1.0 { (done as f64 / elapsed).min(limit.unwrap_or(f64::MAX)) } else { limit? };
     now.checked_add(SignedDuration::try_from_secs_f64(open as f64 / per_second).ok()?).ok()
 }

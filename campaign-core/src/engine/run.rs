@@ -83,7 +83,7 @@ async fn refresh(core: &Arc<Core>) -> Result<()> {
     }
     let now = core.now();
     let mut failed = Vec::new();
-    {
+    let gone: Vec<CampaignId> = {
         let mut agenda = core.agenda.lock();
         let mut waiting = core.starts.lock();
         waiting.clear();
@@ -108,6 +108,11 @@ async fn refresh(core: &Arc<Core>) -> Result<()> {
                 },
             }
         }
+        old.into_keys().collect()
+    };
+    for id in gone {
+        // What was settled while the loop still had the campaign, see `settler::follow_up`.
+        core.spawn(starts::cancel_rest_later(Arc::clone(core), id));
     }
     for (id, error) in failed {
         // A campaign that does not compile here (a kind that is not registered, say) is nobody else's trouble.

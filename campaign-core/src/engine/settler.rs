@@ -2,12 +2,11 @@
 
 use super::core::{Core, earlier};
 use super::starts;
-use crate::campaign::CampaignStatus;
-use crate::contact::{ContactStatus, Reason};
+use crate::contact::ContactStatus;
 use crate::id::{CampaignId, Money, NodeToken};
 use crate::phone::PhoneNumber;
 use crate::policy::limits::LimitKind;
-use crate::store::{BulkAction, SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, Suppression, SuppressionScope};
+use crate::store::{SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, Suppression, SuppressionScope};
 use crate::{Kind, Result};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -115,12 +114,7 @@ async fn follow_up(core: &Arc<Core>, settled: SettledCampaign) -> Result<()> {
     }
     let Some(active) = core.agenda.lock().get(&campaign).map(|agenda| Arc::clone(&agenda.active)) else {
         // Paused, cancelled or ended meanwhile. A contact that came back after the cancellation must not stay behind.
-        let record = core.record(campaign).await?;
-        if record.status == CampaignStatus::Cancelled && open > 0 {
-            let reason = Reason::new("campaign_cancelled", "The campaign was cancelled.");
-            starts::bulk(core, campaign, BulkAction::Cancel { reason }).await?;
-        }
-        return Ok(());
+        return if open > 0 { starts::cancel_rest(core, campaign).await } else { Ok(()) };
     };
     if let Some(budget) = active.record.spec.budget
         && budget > Money::ZERO

@@ -7,7 +7,7 @@ use crate::event::EventKind;
 use crate::id::CampaignId;
 use crate::policy::transition::{self, CampaignEvent};
 use crate::schedule::{PastDue, Schedule};
-use crate::store::{BulkAction, BulkChange, SaveGuard, Selection};
+use crate::store::{BulkAction, BulkChange, CampaignQuery, Paging, SaveGuard, Selection};
 use crate::{Kind, Result};
 use jiff::SignedDuration;
 use std::sync::Arc;
@@ -125,6 +125,41 @@ pub(crate) async fn bulk_of(core: &Arc<Core>, campaign: CampaignId, selection: S
         changed += count;
         if count < u64::from(BULK) {
             return Ok(changed);
+        }
+    }
+}
+
+/// Contacts of a cancelled campaign that are pending nevertheless (an attempt came back, or a node died halfway) become cancelled.
+pub(crate) async fn cancel_rest(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    if core.record(id).await?.status != CampaignStatus::Cancelled || core.guarded(core.store.counts(id)).await?.open() == 0 {
+        return Ok(());
+    }
+    let reason = Reason::new("campaign_cancelled", "The campaign was cancelled.");
+    bulk(core, id, BulkAction::Cancel { reason }).await.map(drop)
+}
+
+/// As [`cancel_rest`], as a task.
+pub(crate) async fn cancel_rest_later(core: Arc<Core>, id: CampaignId) {
+    if let Err(error) = cancel_rest(&core, id).await
+        && error.kind() != Kind::NotFound
+    {
+        tracing::warn!(%error, campaign = %id, "contacts of a cancelled campaign may be pending still");
+    }
+}
+
+/// Cancellations that a node began and did not finish, once at the start.
+pub(crate) async fn finish_cancellations(core: Arc<Core>) {
+    let mut offset = 0;
+    loop {
+        let paging = Paging { offset, limit: 1000 };
+        let query = CampaignQuery { statuses: vec![CampaignStatus::Cancelled], paging, ..CampaignQuery::default() };
+        let Ok(page) = core.guarded(core.store.campaigns(query)).await else { return };
+        for record in &page.items {
+            cancel_rest_later(Arc::clone(&core), record.id).await;
+        }
+        offset += 1000;
+        if page.items.len() < 1000 {
+            return;
         }
     }
 }
