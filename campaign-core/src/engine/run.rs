@@ -30,6 +30,8 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         if let Err(error) = refresh(&core).await {
             tracing::warn!(%error, "the store cannot be read; nothing is started meanwhile");
+            core.sleep(Duration::from_millis(200)).await;
+            continue;
         }
         starts::begin_due(&core);
         for (active, max) in ready(&core).await {

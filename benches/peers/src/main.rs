@@ -1,0 +1,59 @@
+//! apalis on SQLite doing durable no-op jobs: pushed beforehand, then worked off. Jobs per second.
+//!
+//! It does less per job than the engine: no limits, no gates, no history of attempts.
+
+use apalis::prelude::*;
+use apalis_sqlite::{Config, SqliteStorage};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+#[tokio::main]
+async fn main() {
+    let quick = std::env::var_os("CAMPAIGN_BENCH_QUICK").is_some_and(|value| value != "0");
+    let (jobs, rounds) = if quick { (500, 1) } else { (20_000, 3) };
+    let mut rates = Vec::new();
+    for _ in 0..rounds {
+        rates.push(round(jobs).await);
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("| peer | jobs/s |");
+    println!("|---|---|");
+    println!("| apalis 1.0 on SQLite, WAL, synchronous=FULL, {jobs} no-op jobs, concurrency 50 | {:.0} |", rates[rates.len() / 2]);
+}
+
+async fn round(jobs: usize) -> f64 {
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    let options = SqliteConnectOptions::new()
+        .filename(directory.path().join("peer.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new().connect_with(options).await.expect("the peer's database opens");
+    SqliteStorage::setup(&pool).await.expect("the peer's schema");
+    let mut storage = SqliteStorage::new(&pool).with_config(Config::default().queue("noop").batch_size(500));
+    let mut items = futures_util::stream::iter((0..jobs).map(|job| TaskBuilder::new(job).build()));
+    storage.push_all(&mut items).await.expect("jobs are pushed");
+
+    let done = Arc::new(AtomicUsize::new(0));
+    let all = Arc::new(Notify::new());
+    let (count, last) = (Arc::clone(&done), Arc::clone(&all));
+    let work = move |_job: usize| {
+        let (count, last) = (Arc::clone(&count), Arc::clone(&last));
+        async move {
+            if count.fetch_add(1, Ordering::Relaxed) + 1 == jobs {
+                last.notify_one();
+            }
+            Ok::<(), BoxDynError>(())
+        }
+    };
+    let begin = Instant::now();
+    let worker = WorkerBuilder::new("noop").backend(storage).concurrency(50).build(work);
+    tokio::select! {
+        result = worker.run() => result.expect("the peer's worker runs"),
+        () = all.notified() => {}
+    }
+    jobs as f64 / begin.elapsed().as_secs_f64()
+}
