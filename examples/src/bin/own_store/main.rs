@@ -77,6 +77,11 @@ impl JournalStore {
         }
         answer
     }
+
+    /// A transaction that nothing but the disk can refuse.
+    fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T> {
+        self.write(|state| Ok(work(state)))
+    }
 }
 
 #[async_trait]
@@ -98,7 +103,7 @@ impl ContactStore for JournalStore {
     }
 
     async fn delete_campaign(&self, id: CampaignId) -> Result<()> {
-        self.write(|state| Ok(state.delete_campaign(id)))
+        self.change(|state| state.delete_campaign(id))
     }
 
     async fn add_contacts(&self, add: AddContacts) -> Result<Vec<Added>> {
@@ -118,7 +123,7 @@ impl ContactStore for JournalStore {
     }
 
     async fn remove_contacts(&self, owner: Owner, ids: Vec<ContactId>) -> Result<u64> {
-        self.write(|state| Ok(state.remove_contacts(owner, &ids)))
+        self.change(|state| state.remove_contacts(owner, &ids))
     }
 
     async fn bulk_change(&self, change: BulkChange) -> Result<u64> {
@@ -126,11 +131,11 @@ impl ContactStore for JournalStore {
     }
 
     async fn suppress(&self, entries: Vec<Suppression>) -> Result<()> {
-        self.write(|state| Ok(state.suppress(entries)))
+        self.change(|state| state.suppress(entries))
     }
 
     async fn unsuppress(&self, keys: Vec<SuppressionKey>) -> Result<u64> {
-        self.write(|state| Ok(state.unsuppress(keys)))
+        self.change(|state| state.unsuppress(keys))
     }
 
     async fn suppressions(&self, query: SuppressionQuery) -> Result<Page<Suppression>> {
@@ -138,7 +143,7 @@ impl ContactStore for JournalStore {
     }
 
     async fn register_node(&self, node: NewNode) -> Result<NodeLease> {
-        self.write(|state| Ok(state.register_node(node)))
+        self.change(|state| state.register_node(node))
     }
 
     async fn renew_node(&self, renew: RenewNode) -> Result<()> {
@@ -146,7 +151,7 @@ impl ContactStore for JournalStore {
     }
 
     async fn retire_node(&self, token: NodeToken) -> Result<()> {
-        self.write(|state| Ok(state.retire_node(token)))
+        self.change(|state| state.retire_node(token))
     }
 
     async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeInfo>> {
@@ -158,7 +163,7 @@ impl ContactStore for JournalStore {
     }
 
     async fn placed(&self, placed: Vec<Placed>) -> Result<()> {
-        self.write(|state| Ok(state.placed(placed)))
+        self.change(|state| state.placed(placed))
     }
 
     async fn settle(&self, request: SettleRequest) -> Result<SettleReply> {
@@ -218,11 +223,11 @@ impl ContactStore for JournalStore {
     }
 
     async fn delete_document(&self, collection: String, key: String) -> Result<bool> {
-        self.write(|state| Ok(state.delete_document(collection, key)))
+        self.change(|state| state.delete_document(collection, key))
     }
 
     async fn next_number(&self, sequence: String) -> Result<i64> {
-        self.write(|state| Ok(state.next(Series::Named(sequence))))
+        self.change(|state| state.next(Series::Named(sequence)))
     }
 
     async fn catalog(&self) -> Result<Catalog> {
