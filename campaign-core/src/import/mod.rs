@@ -20,7 +20,6 @@
 mod aliases;
 mod convert;
 mod delimited;
-#[cfg(feature = "testkit")]
 #[cfg(feature = "spreadsheet")]
 mod guard;
 #[cfg(feature = "spreadsheet")]
@@ -36,7 +35,6 @@ mod row;
 mod sheet;
 mod sniff;
 
-#[cfg(feature = "testkit")]
 #[doc(hidden)]
 pub use importer::{Batch, Importer};
 pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping};
