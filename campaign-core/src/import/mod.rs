@@ -35,7 +35,6 @@ mod row;
 mod sheet;
 mod sniff;
 
-#[doc(hidden)]
 pub use importer::{Batch, Importer};
 pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping};
 pub use report::{ImportReport, Progress, RowError};
