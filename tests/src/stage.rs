@@ -159,6 +159,16 @@ impl Stage {
         self.requests().iter().map(|recorded| recorded.at.duration_since(begin()).as_secs()).collect()
     }
 
+    /// Whole seconds since the beginning.
+    pub fn clock_seconds(&self) -> i64 {
+        self.clock.now().duration_since(begin()).as_secs()
+    }
+
+    /// The most attempts that ever went on at once.
+    pub fn peak(&self) -> u32 {
+        self.dialer.in_flight().1
+    }
+
     /// Lets the time pass until so many seconds after the beginning.
     pub async fn until(&self, seconds: i64) {
         self.clock.sleep_until(second(seconds)).await;

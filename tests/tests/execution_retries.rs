@@ -140,7 +140,12 @@ fn who_opts_out_is_suppressed_for_later_campaigns() {
         play(dialer, |stage| async move {
             let first = stage.start(spec(), 1).await;
             assert_eq!(told(&stage.end(first).await[0]), ("skipped", "opted_out"));
-            let later = stage.draft_of(spec(), vec![campaign_tests::stage::row(0, serde_json::json!({})), campaign_tests::stage::row(1, serde_json::json!({}))]).await;
+            let later = stage
+                .draft_of(
+                    spec(),
+                    vec![campaign_tests::stage::row(0, serde_json::json!({})), campaign_tests::stage::row(1, serde_json::json!({}))],
+                )
+                .await;
             stage.engine.start(later).await.unwrap();
             let contacts = stage.end(later).await;
             assert_eq!(told(&contacts[0]), ("skipped", "suppressed"));
