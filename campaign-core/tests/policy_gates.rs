@@ -166,7 +166,7 @@ const CASES: &[Case] = &[
         Gate::ZoneKnown,
         |w| w.person().zones = ZoneKey::from_names(["Mars/Phobos"]),
         NOW,
-        "zone_unknown | The contact's time zone is not known, so its calling hours cannot be checked. | event",
+        "zone_unknown | The contact's time zone is not known, so its calling hours cannot be checked. | never",
     ),
     (Gate::Consent, |w| w.person().consent = None, NOW, "no_consent | The campaign requires consent and the contact has none. | never"),
     (

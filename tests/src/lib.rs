@@ -1,5 +1,6 @@
 //! What the tests across rooms share. The documents whose Rust blocks are compiled as doctests are listed here.
 
+pub mod stage;
 pub mod tree;
 
 use campaign_core::async_trait;

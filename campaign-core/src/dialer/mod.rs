@@ -26,7 +26,8 @@ use std::time::Duration;
 /// What protects a provider from being asked twice for the same attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idempotency {
-    /// The provider accepts the attempt's key and ignores a repetition for this long: an attempt in doubt is simply handed over again.
+    /// The provider accepts the attempt's key and ignores a repetition for this long, so a dialer may send a request again whose answer
+    /// was lost. The engine itself never does: an attempt in doubt is asked for with `find`, as with the others.
     Native {
         /// How long the provider remembers a key.
         key_ttl: Duration,

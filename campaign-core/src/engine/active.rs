@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ impl Active {
             deployment.rate = core.options.max_rate;
             shared.push(deployment);
         }
-        if let Some(account) = &core.capabilities.account {
+        if let Some(account) = &core.account {
             let mut rules = LimitRules::new(LimitScope::Account(Arc::clone(account)));
             rules.concurrency = core.capabilities.max_concurrent;
             rules.rate = core.capabilities.calls_per_second.map(|starts| Rate { starts, per_seconds: 1 });
@@ -135,7 +136,8 @@ impl Core {
     pub(crate) fn policy(&self, spec: &Arc<crate::campaign::CampaignSpec>) -> Result<Arc<dyn Campaign>> {
         match &spec.campaign_type {
             CampaignType::Custom(name) => match self.kinds.get(name) {
-                Some(kind) => kind.build(spec),
+                Some(kind) => catch_unwind(AssertUnwindSafe(|| kind.build(spec)))
+                    .unwrap_or_else(|_| Err(Error::new(Kind::User, format!("the campaign kind {name:?} panicked")))),
                 None => {
                     let mut known: Vec<&str> = self.kinds.keys().map(String::as_str).collect();
                     known.sort_unstable();

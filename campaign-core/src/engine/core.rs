@@ -51,14 +51,25 @@ pub(crate) struct Agenda {
     pub(crate) block: Option<LimitBlock>,
     /// Attempts of this node in flight.
     pub(crate) in_flight: u32,
+    /// Attempts this node has started lately; halved from time to time.
+    pub(crate) served: u32,
     /// Errors of the store in a row; each doubles the wait.
     pub(crate) failures: u32,
+}
+
+impl Agenda {
+    /// `at`, but not past a deadline that is still to come: at the deadline the rest is skipped, whatever it waits for.
+    pub(crate) fn by_deadline(&self, at: Timestamp, now: Timestamp) -> Timestamp {
+        self.active.record.spec.deadline.filter(|deadline| *deadline > now).map_or(at, |deadline| at.min(deadline))
+    }
 }
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn ContactStore>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) capabilities: Capabilities,
+    /// Whose limits those of the provider are; set whenever it has any, named or not.
+    pub(crate) account: Option<Arc<str>>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) options: EngineOptions,
     pub(crate) kinds: HashMap<String, Arc<dyn CampaignKind>>,
@@ -106,8 +117,11 @@ impl Core {
         kinds: HashMap<String, Arc<dyn CampaignKind>>,
     ) -> Result<Engine> {
         let (ended, outcomes) = mpsc::unbounded_channel();
+        let capabilities = dialer.capabilities();
+        let limited = capabilities.calls_per_second.is_some() || capabilities.max_concurrent.is_some();
         let core = Arc::new(Core {
-            capabilities: dialer.capabilities(),
+            account: capabilities.account.clone().or_else(|| limited.then(|| Arc::from("default"))),
+            capabilities,
             hub: Hub::new(options.event_buffer),
             store,
             dialer,
@@ -225,11 +239,13 @@ impl Core {
 
     /// Makes the loop look at a campaign by this moment.
     pub(crate) fn look_by(&self, campaign: CampaignId, at: Timestamp) {
-        if let Some(agenda) = self.agenda.lock().get_mut(&campaign)
-            && at < agenda.look_at
-        {
-            agenda.look_at = at;
-            self.wake.notify_one();
+        let now = self.now();
+        if let Some(agenda) = self.agenda.lock().get_mut(&campaign) {
+            let at = agenda.by_deadline(at, now);
+            if at < agenda.look_at {
+                agenda.look_at = at;
+                self.wake.notify_one();
+            }
         }
     }
 
@@ -246,6 +262,7 @@ impl Core {
     pub(crate) fn take_off(&self, campaign: CampaignId) {
         if let Some(agenda) = self.agenda.lock().get_mut(&campaign) {
             agenda.in_flight += 1;
+            agenda.served = agenda.served.saturating_add(1);
         }
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }

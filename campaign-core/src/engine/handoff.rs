@@ -19,12 +19,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A call that lasts this much longer than its longest ring, talk and request time together is given up as lost.
 const OVERTIME: Duration = Duration::from_secs(60);
+/// A refused contact waits at least this long.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Carries one claimed attempt through. `drift` is what the node's clock is ahead of the store's.
 pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Claimed, changes: u64, drift: SignedDuration) {
@@ -93,6 +95,10 @@ async fn admit(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<
         Ok(now) if now == changes => {}
         // Somebody changed something since the claim: look at this attempt again with the store's own eyes.
         Ok(_) => match look_again(core, subject).await {
+            // What was claimed under the old limits and caller ids is claimed anew under the new ones.
+            Ok(_) if subject.active.record.spec_version != subject.attempt.spec_version => {
+                return Err(back(subject, "edited", "The campaign was edited; another attempt follows."));
+            }
             Ok(found) => facts = found,
             Err(error) => return Err(back(subject, "store_unavailable", error.message())),
         },
@@ -131,7 +137,11 @@ async fn admit(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<
         Verdict::Allow => {}
         verdict => return Err(Box::new(plan::blocked(subject, now, verdict))),
     }
-    compose(subject, now).map_err(|error| Box::new(plan::unusable(subject, &error)))
+    // The policy names the template: user code, whose panic ends the contact, not the engine.
+    match catch_unwind(AssertUnwindSafe(|| compose(subject, now))) {
+        Ok(composed) => composed.map_err(|error| Box::new(plan::unusable(subject, &error))),
+        Err(_) => Err(Box::new(plan::panicked(subject))),
+    }
 }
 
 /// Reads campaign, contact and suppression anew.
@@ -158,9 +168,7 @@ fn compose(subject: &Subject, now: Timestamp) -> Result<DialRequest> {
             for name in active.templates.names() {
                 texts.insert(Arc::from(name), active.templates.render(name, person, &extra)?);
             }
-            if voicemail.voicemail_message.is_some() {
-                voicemail.voicemail_message = texts.get("voicemail_message").cloned();
-            }
+            voicemail.voicemail_message = texts.get("voicemail_message").cloned();
         }
         Channel::Sms | Channel::WhatsApp => {
             let name = active.policy.message_template(&attempt.step);
@@ -211,7 +219,8 @@ pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Tim
                 let mut throttled = core.throttled_until.lock();
                 *throttled = Some(throttled.map_or(until, |old| old.max(until)));
             }
-            core.end(plan::refused(&subject, started_at, until));
+            // A provider that names no time is not asked again at once.
+            core.end(plan::refused(&subject, started_at, until.max(super::core::later(now, LEAST_WAIT))));
         }
         Ok(Err(DialError::Transient(error))) => {
             let outcome = Outcome::new(Disposition::Failed).with_detail(error.message());

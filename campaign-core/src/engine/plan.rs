@@ -23,8 +23,17 @@ pub(crate) fn next(core: &Core, subject: &Subject, now: Timestamp) -> Next {
     let ask = || active.policy.next(&view(core, active, contact, history), now);
     catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
         tracing::error!(campaign = %active.id(), contact = %contact.id, "the campaign's policy panicked");
-        Next::Finish { status: ContactStatus::Failed, reason: Reason::new("policy_panicked", "The campaign's policy panicked.") }
+        Next::Finish { status: ContactStatus::Failed, reason: policy_panicked() }
     })
+}
+
+fn policy_panicked() -> Reason {
+    Reason::new("policy_panicked", "The campaign's policy panicked.")
+}
+
+/// Never handed over: the policy panicked while it was asked for the text.
+pub(crate) fn panicked(subject: &Subject) -> Ended {
+    finish(subject, ContactStatus::Failed, policy_panicked())
 }
 
 /// The attempt ended with an outcome: the policy says what follows.

@@ -6,11 +6,13 @@
 use super::core::{Core, Phase, later};
 use super::handoff::Subject;
 use super::plan;
-use crate::Result;
 use crate::dialer::{FindRequest, Found, Idempotency};
 use crate::outcome::{Disposition, Outcome};
 use crate::store::{Placed, TakeOver, TakenOver};
+use crate::{Error, Kind, Result};
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +95,9 @@ pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp,
     loop {
         let now = core.now();
         request.now = now;
-        match core.dialer.find(request.clone()).await {
+        // The dialer is user code: a panic counts as "ask again later".
+        let asked = AssertUnwindSafe(async { core.dialer.find(request.clone()).await }).catch_unwind().await;
+        match asked.unwrap_or_else(|_| Err(Error::new(Kind::User, "the dialer panicked"))) {
             Ok(Found::Ended(outcome)) => return core.end(plan::outcome(&core, &subject, Some(since), outcome, core.now())),
             Ok(Found::NeverHappened) => {
                 return core.end(match doubt {

@@ -103,8 +103,9 @@ async fn refresh(core: &Arc<Core>) -> Result<()> {
                 }
                 previous => match core.activate(record) {
                     Ok(active) => {
-                        let in_flight = previous.map_or(0, |previous| previous.in_flight);
-                        agenda.insert(id, Agenda { active: Arc::new(active), look_at: now, block: None, in_flight, failures: 0 });
+                        let (in_flight, served) = previous.map_or((0, 0), |previous| (previous.in_flight, previous.served));
+                        let active = Arc::new(active);
+                        agenda.insert(id, Agenda { active, look_at: now, block: None, in_flight, served, failures: 0 });
                     }
                     Err(error) => failed.push((id, error)),
                 },
@@ -137,7 +138,7 @@ async fn ready(core: &Arc<Core>) -> Vec<(Arc<Active>, u32)> {
         return Vec::new();
     }
     let batch = core.options.batch;
-    let (due, demands): (Vec<Arc<Active>>, Vec<Demand>) = core
+    let mut due: Vec<(Arc<Active>, Demand, u32)> = core
         .agenda
         .lock()
         .values()
@@ -146,38 +147,67 @@ async fn ready(core: &Arc<Core>) -> Vec<(Arc<Active>, u32)> {
             let spec = &agenda.active.record.spec;
             let wants = spec.concurrent_limit.map_or(batch, |limit| limit.saturating_sub(agenda.in_flight).clamp(1, batch));
             let demand = Demand { campaign: agenda.active.id(), weight: spec.priority.weight(), in_flight: agenda.in_flight, wants };
-            (Arc::clone(&agenda.active), demand)
+            (Arc::clone(&agenda.active), demand, agenda.served)
         })
-        .unzip();
+        .collect();
     let free = if due.len() > 1 { free_for_all(core).await } else { None };
+    if free.is_some_and(|free| free.by_rate) {
+        // Short calls leave nothing in flight to compare; what was started lately says who had his turn.
+        due.iter_mut().for_each(|(_, demand, served)| demand.in_flight = *served);
+        forget_turns(core);
+    }
+    let demands: Vec<Demand> = due.iter().map(|(_, demand, _)| *demand).collect();
     let shares = match free {
-        Some(free) => divide(&demands, free),
+        Some(free) => divide(&demands, free.starts),
         None => demands.iter().map(|demand| demand.wants).collect(),
     };
-    due.into_iter().zip(shares).filter(|(_, share)| *share > 0).collect()
+    // Who has no share comes last and asks for one all the same: the store tells when to look again.
+    let mut shared: Vec<(Arc<Active>, u32)> = due.into_iter().map(|(active, _, _)| active).zip(shares).collect();
+    shared.sort_by_key(|(_, share)| *share == 0);
+    shared.into_iter().map(|(active, share)| (active, share.max(1))).collect()
+}
+
+/// Halves what was started lately, once it is many turns, so that who comes late need not make up for hours.
+fn forget_turns(core: &Arc<Core>) {
+    let mut agenda = core.agenda.lock();
+    if agenda.values().any(|agenda| agenda.served > 32 * agenda.active.record.spec.priority.weight()) {
+        agenda.values_mut().for_each(|agenda| agenda.served /= 2);
+    }
+}
+
+/// How many attempts may start, and whether a rate or free places say so.
+#[derive(Clone, Copy)]
+struct Free {
+    starts: u32,
+    by_rate: bool,
+}
+
+impl Free {
+    fn at_most(free: Option<Self>, starts: u32, by_rate: bool) -> Option<Self> {
+        Some(free.filter(|free| free.starts <= starts).unwrap_or(Self { starts, by_rate }))
+    }
 }
 
 /// How many attempts all campaigns together may start at once under the limits they share; `None` when they share none.
-async fn free_for_all(core: &Arc<Core>) -> Option<u32> {
+async fn free_for_all(core: &Arc<Core>) -> Option<Free> {
     let look_ahead = core.options.look_ahead.as_secs_f64();
-    let mut free: Option<u32> = None;
-    let mut at_most = |limit: u32| free = Some(free.map_or(limit, |free| free.min(limit)));
+    let mut free: Option<Free> = None;
     for rate in [core.options.max_rate.map(|rate| (rate.starts, rate.per_seconds)), core.capabilities.calls_per_second.map(|cps| (cps, 1))]
         .into_iter()
         .flatten()
     {
-        at_most((f64::from(rate.0) / f64::from(rate.1.max(1)) * look_ahead / 2.0).ceil() as u32);
+        free = Free::at_most(free, (f64::from(rate.0) / f64::from(rate.1.max(1)) * look_ahead / 2.0).ceil() as u32, true);
     }
     let caps = [
         core.options.max_in_flight.map(|max| (LimitScope::Deployment, max)),
-        core.capabilities.account.clone().zip(core.capabilities.max_concurrent).map(|(account, max)| (LimitScope::Account(account), max)),
+        core.account.clone().zip(core.capabilities.max_concurrent).map(|(account, max)| (LimitScope::Account(account), max)),
     ];
     let (scopes, maxima): (Vec<LimitScope>, Vec<u32>) = caps.into_iter().flatten().unzip();
     if !scopes.is_empty()
         && let Ok(ledgers) = core.guarded(core.store.ledgers(scopes)).await
     {
         for (ledger, max) in ledgers.iter().zip(maxima) {
-            at_most(max.saturating_sub(ledger.in_flight));
+            free = Free::at_most(free, max.saturating_sub(ledger.in_flight), false);
         }
     }
     free
@@ -232,7 +262,7 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
         zones: open.into_iter().map(|(_, _, zones)| zones).collect(),
         gates: active.gates.clone(),
         limits,
-        account: core.capabilities.account.clone(),
+        account: core.account.clone(),
         first_step: active.first_step(),
         spec_version: active.record.spec_version,
         grace,
@@ -240,13 +270,13 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
     };
     let claims = core.guarded(core.store.claim(request)).await?;
     let Claims { claimed, campaign_changed, block, passed_over, more, now: store_now } = claims;
-    let found = !claimed.is_empty() || passed_over > 0;
+    let (some, passed) = (!claimed.is_empty(), passed_over > 0);
     let here = core.now();
     for claimed in claimed {
         core.take_off(id);
         core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes, here.duration_since(store_now)));
     }
-    if found {
+    if some || passed {
         core.hub.committed();
     }
     if campaign_changed {
@@ -256,7 +286,13 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
     if let Some(block) = block {
         return after_block(core, active, block, now).await;
     }
-    Ok(Next::at(if more || found { now } else { next.min(later(now, core.options.look_ahead / 2)) }))
+    Ok(Next::at(match (some, more) {
+        (true, _) => now,
+        (false, true) if !passed => now,
+        // A gate that opens within the look-ahead is met again until it does; time must pass in between.
+        (false, true) => later(now, Duration::from_millis(1)),
+        (false, false) => next.min(later(now, core.options.look_ahead / 2)),
+    }))
 }
 
 /// When a limit that was met is worth another try.
@@ -296,7 +332,7 @@ async fn spent_out(core: &Arc<Core>, active: &Arc<Active>) -> Result<()> {
 
 fn schedule(core: &Arc<Core>, id: CampaignId, next: Next) {
     if let Some(agenda) = core.agenda.lock().get_mut(&id) {
-        agenda.look_at = next.at;
+        agenda.look_at = agenda.by_deadline(next.at, core.now());
         agenda.block = next.block;
         agenda.failures = if next.failed { agenda.failures.saturating_add(1) } else { 0 };
     }

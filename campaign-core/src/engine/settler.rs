@@ -92,13 +92,22 @@ fn landed(core: &Arc<Core>, group: &[Ended], reply: &SettleReply) {
     if stale > 0 {
         tracing::warn!(stale, "settlements refused: another node has taken these attempts over");
     }
-    let blocks: Vec<(CampaignId, Option<LimitKind>)> =
-        core.agenda.lock().iter().map(|(id, agenda)| (*id, agenda.block.as_ref().map(|block| block.limit))).collect();
-    for (id, block) in blocks {
+    let blocks: Vec<(CampaignId, Option<LimitKind>, bool)> = core
+        .agenda
+        .lock()
+        .iter()
+        .map(|(id, agenda)| {
+            // What comes back after the deadline is skipped at once, not when it would be due.
+            let overdue = agenda.active.record.spec.deadline.is_some_and(|deadline| deadline <= now);
+            (*id, agenda.block.as_ref().map(|block| block.limit), overdue)
+        })
+        .collect();
+    for (id, block, overdue) in blocks {
         let at = match (block, due.get(&id)) {
             // A freed place may serve any campaign that waits for one.
             (Some(LimitKind::Concurrency | LimitKind::CallerIds | LimitKind::Budget), _) => now,
             (Some(LimitKind::Rate | LimitKind::CallsPerDay), _) | (_, None) => continue,
+            (None, Some(_)) if overdue => now,
             (None, Some(at)) => earlier(*at, core.options.look_ahead / 2).max(now),
         };
         core.look_by(id, at);

@@ -244,9 +244,7 @@ pub fn window(windows: &CompiledWindows, contact: &Contact, now: Timestamp) -> V
         ZoneClock::Closed { opens_at: None } => {
             never("window_never_opens", "The calling window does not open within 400 days in every zone the number may be in.")
         }
-        ZoneClock::Unknown => {
-            not_before(None, "zone_unknown", "The contact's time zone is not known, so its calling hours cannot be checked.")
-        }
+        ZoneClock::Unknown => never("zone_unknown", "The contact's time zone is not known, so its calling hours cannot be checked."),
     }
 }
 
