@@ -11,6 +11,7 @@ use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, 
 use crate::outcome::Attempt;
 use crate::phone::PhoneNumber;
 use crate::policy::transition::{self, ContactEvent};
+use crate::store::copy::LISTS;
 use crate::store::{
     AddContacts, Added, AttemptQuery, BulkAction, ContactQuery, DocumentQuery, DuplicatePolicy, Page, Paging, PutDocument, Suppression,
     SuppressionKey, SuppressionQuery, SuppressionScope, UpdateContact,
@@ -25,8 +26,6 @@ use uuid::Uuid;
 
 /// Rows read and stored at a time.
 const BATCH: usize = 2_000;
-/// The collection that names contact lists.
-const LISTS: &str = "contact_list";
 
 /// How far an import is, for a progress display.
 pub type ImportProgress = Progress;

@@ -7,8 +7,7 @@ use crate::engine::Engine;
 use crate::outcome::Attempt;
 use crate::policy::limits::LimitScope;
 use crate::schedule::Schedule;
-use crate::store::SuppressionKey;
-use crate::store::{AttemptQuery, ContactQuery, ContactStore, Paging, Snapshot, SuppressionQuery};
+use crate::store::{AttemptQuery, ContactQuery, ContactStore, Paging, Snapshot};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -57,14 +56,7 @@ pub(super) async fn campaign(engine: &Engine, mut record: CampaignRecord, to: &i
         to.restore(Snapshot { contacts, attempts, ..Snapshot::default() }).await?;
     }
 
-    let mut after: Option<SuppressionKey> = None;
-    loop {
-        let query = SuppressionQuery { after: after.take(), paging: Paging { offset: 0, limit: PAGE }, ..SuppressionQuery::default() };
-        let suppressions = from.suppressions(query).await?.items;
-        let Some(last) = suppressions.last() else { break };
-        after = Some(SuppressionKey { phone: last.phone.clone(), scope: last.scope });
-        to.restore(Snapshot { suppressions, ..Snapshot::default() }).await?;
-    }
+    crate::store::copy::suppressions(from.as_ref(), to).await?;
 
     let scope = LimitScope::Campaign(id);
     if let Some(mut ledger) = from.ledgers(vec![scope.clone()]).await?.into_iter().next() {

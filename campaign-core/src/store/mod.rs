@@ -4,11 +4,13 @@
 //! the crate: [`MemoryStore`], written to be read, and [`SqliteStore`], the embedded default. `docs/write-a-store.md` walks
 //! through a third, and [`crate::testkit`] proves it.
 
+pub(crate) mod copy;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod types;
 
+pub use copy::{Copied, copy_store};
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
