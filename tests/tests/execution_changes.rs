@@ -29,7 +29,7 @@ fn concurrency_is_raised_and_lowered_while_running() {
         stage.until(70).await;
         stage.engine.update_campaign(id, |spec| spec.concurrent_limit = Some(2)).await.unwrap();
         stage.end(id).await;
-        assert_eq!(stage.dialled()[..8], [0, 10, 10, 10, 60, 120, 130, 180]);
+        assert_eq!(stage.dialled()[..8], [0, 10, 10, 10, 60, 70, 120, 130]);
     });
 }
 

@@ -69,7 +69,7 @@ fn a_window_that_closes_between_claim_and_slot_holds_the_contact_back() {
 fn a_suppression_between_claim_and_hand_off_holds() {
     play(ScriptedDialer::new(), |stage| async move {
         let id = stage.start(fast("suppressed").rate_limit_per_minute(60), 2).await;
-        stage.pass(Duration::from_millis(500)).await;
+        stage.pass(Duration::from_millis(700)).await;
         assert_eq!(stage.contacts(id).await[1].state.status.as_str(), "in_progress", "claimed ahead");
         stage.suppress(1).await;
         let contacts = stage.end(id).await;
