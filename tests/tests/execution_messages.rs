@@ -129,7 +129,14 @@ fn a_template_that_fails_for_one_contact_ends_that_contact_only() {
     play(ScriptedDialer::new().otherwise(Script::ends(Disposition::Sent)), |stage| async move {
         let spec = CampaignSpec::sms("m").template("sms_message", "You owe {{ amount }}");
         let id = stage
-            .start_of(spec, vec![row(0, json!({ "amount": "12" })), row(1, json!({ "amount": "much".repeat(10_000) })), row(2, json!({ "amount": "7" }))])
+            .start_of(
+                spec,
+                vec![
+                    row(0, json!({ "amount": "12" })),
+                    row(1, json!({ "amount": "much".repeat(10_000) })),
+                    row(2, json!({ "amount": "7" })),
+                ],
+            )
             .await;
         let contacts = stage.end(id).await;
         let ends: Vec<_> = contacts.iter().map(told).collect();

@@ -58,7 +58,8 @@ fn a_moment_in_the_past_and_a_rule_without_future_are_refused() {
         let id = life.draft(plain(), 1).await;
         let error = life.engine.schedule(id, Schedule::once(at("2026-03-01T09:00:00Z"))).await.unwrap_err();
         assert_eq!((error.kind(), error.message()), (Kind::Invalid, "Scheduled time is in the past"));
-        let over = Recurrence { end_date: Some("2020-01-01".to_owned()), start_date: Some("2019-01-01".to_owned()), ..Recurrence::default() };
+        let over =
+            Recurrence { end_date: Some("2020-01-01".to_owned()), start_date: Some("2019-01-01".to_owned()), ..Recurrence::default() };
         let error = life.engine.schedule(id, Schedule::recurring(over)).await.unwrap_err();
         assert_eq!((error.kind(), error.message()), (Kind::Invalid, "has no occurrence in the future"));
         let wrong = Recurrence { interval: 0, ..Recurrence::default() };
@@ -216,14 +217,16 @@ fn weekly_and_rrule_campaigns_end_with_their_rule() {
             end_date: Some("2026-03-12".to_owned()),
             ..Recurrence::default()
         };
-        let rule = Recurrence { rrule: Some("FREQ=DAILY;INTERVAL=2;COUNT=3".to_owned()), time: "20:00".to_owned(), ..Recurrence::default() };
+        let rule =
+            Recurrence { rrule: Some("FREQ=DAILY;INTERVAL=2;COUNT=3".to_owned()), time: "20:00".to_owned(), ..Recurrence::default() };
         let first = life.draft(plain().schedule(Schedule::recurring(weekly)), 1).await;
         let second = life.draft(plain().schedule(Schedule::recurring(rule)), 1).await;
         let starts = async |id| {
             life.engine.start(id).await.unwrap();
             life.engine.wait(id).await.unwrap();
             let query = AttemptQuery { campaign: Some(id), ..AttemptQuery::default() };
-            let mut starts: Vec<_> = life.engine.executions(query).await.unwrap().items.iter().map(|attempt| attempt.started_at.unwrap()).collect();
+            let mut starts: Vec<_> =
+                life.engine.executions(query).await.unwrap().items.iter().map(|attempt| attempt.started_at.unwrap()).collect();
             starts.reverse();
             starts
         };
@@ -249,7 +252,8 @@ fn a_run_that_takes_longer_than_the_interval_overlaps_no_other() {
         assert_eq!((record.status, record.run.number), (CampaignStatus::Running, 1), "the second occurrence passes over the first run");
         life.engine.wait(id).await.unwrap();
         let attempts = life.engine.executions(AttemptQuery { campaign: Some(id), ..AttemptQuery::default() }).await.unwrap().items;
-        let mut spans: Vec<_> = attempts.iter().map(|attempt| (attempt.started_at.unwrap(), attempt.finished_at.unwrap(), attempt.run)).collect();
+        let mut spans: Vec<_> =
+            attempts.iter().map(|attempt| (attempt.started_at.unwrap(), attempt.finished_at.unwrap(), attempt.run)).collect();
         spans.sort();
         assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0 && pair[0].2 <= pair[1].2), "{spans:?}");
         assert!(spans.iter().filter(|span| span.2 == 1).count() == 2);

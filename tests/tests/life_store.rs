@@ -97,8 +97,11 @@ fn suppressions_have_scope_and_expiry_and_survive_a_round_trip() {
         let first = life.draft(plain(), 3).await;
         let second = life.draft(plain(), 3).await;
         let soon = Some(at("2026-03-02T10:00:00Z"));
-        let entries =
-            vec![entry(0, SuppressionScope::Everything, None), entry(1, SuppressionScope::Campaign(first), None), entry(2, SuppressionScope::Everything, soon)];
+        let entries = vec![
+            entry(0, SuppressionScope::Everything, None),
+            entry(1, SuppressionScope::Campaign(first), None),
+            entry(2, SuppressionScope::Everything, soon),
+        ];
         engine.suppress(entries).await.unwrap();
         assert!(engine.is_suppressed(&phone(0)).await.unwrap() && !engine.is_suppressed(&phone(1)).await.unwrap());
         let mut file = Vec::new();
@@ -135,7 +138,10 @@ fn templates_are_previewed_and_linted_for_the_contacts_there_are() {
         assert_eq!(engine.preview_contact(other, ids[1]).await.unwrap_err().kind(), Kind::NotFound);
         let values = life::row(4);
         assert_eq!(engine.preview_template("{{ name }}!", Default::default(), &values, &Default::default()).unwrap(), "Person 4!");
-        assert_eq!(engine.preview_template("{{ name", Default::default(), &values, &Default::default()).unwrap_err().kind(), Kind::Template);
+        assert_eq!(
+            engine.preview_template("{{ name", Default::default(), &values, &Default::default()).unwrap_err().kind(),
+            Kind::Template
+        );
         let report = engine.lint_template(id, LintOptions::default()).await.unwrap();
         assert!(report.findings.iter().any(|finding| format!("{finding:?}").contains("citty")), "{report:?}");
     });

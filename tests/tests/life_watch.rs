@@ -193,17 +193,8 @@ fn the_stream_of_a_campaign_tells_everything_in_order_and_ends() {
         let mut told = words(&mut events).await;
         assert_eq!(told.last().unwrap(), "progress");
         told.retain(|word| word != "progress" && word != "stage");
-        let expected = [
-            "draft>running",
-            "started",
-            "failed:pending",
-            "started",
-            "completed",
-            "started",
-            "completed",
-            "running>completed",
-            "end:1",
-        ];
+        let expected =
+            ["draft>running", "started", "failed:pending", "started", "completed", "started", "completed", "running>completed", "end:1"];
         assert_eq!(told, expected);
         assert!(events.next().await.is_none(), "an ended stream stays ended");
     });
@@ -366,7 +357,10 @@ fn a_waiting_campaign_says_what_it_waits_for() {
     live(slow(), |life| async move {
         let id = life.draft(plain(), 2).await;
         let told = explain(&life, id, 0).await;
-        assert_eq!((told.blocked_by, told.earliest, told.text.as_str()), (Some(Gate::CampaignState), None, "The campaign has not been started."));
+        assert_eq!(
+            (told.blocked_by, told.earliest, told.text.as_str()),
+            (Some(Gate::CampaignState), None, "The campaign has not been started.")
+        );
         assert_eq!(told.gates.iter().map(|report| report.gate).collect::<Vec<_>>(), Gate::ALL);
         let campaign = life.engine.explain_campaign(id).await.unwrap();
         assert_eq!(campaign.text, "2 contacts are waiting. The campaign has not been started.");
@@ -406,7 +400,8 @@ fn each_limit_names_its_gate() {
         assert_eq!((told.blocked_by, told.earliest), (Some(Gate::CallsPerDay), Some(at("2026-03-03T00:00:00Z"))));
         let (_, told) = started(&life, plain().budget(Money(1_500_000), Money(1_000_000))).await;
         assert_eq!((told.blocked_by, told.earliest), (Some(Gate::Budget), None));
-        let caller = CallerId { number: "+12125550100".to_owned(), concurrent_limit: Some(1), rate_limit_per_minute: None, calls_per_day: None };
+        let caller =
+            CallerId { number: "+12125550100".to_owned(), concurrent_limit: Some(1), rate_limit_per_minute: None, calls_per_day: None };
         let (_, told) = started(&life, plain().with(|spec| spec.caller_ids = vec![caller])).await;
         assert_eq!(told.blocked_by, Some(Gate::CallerId));
     });
