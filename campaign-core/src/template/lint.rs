@@ -111,7 +111,7 @@ const SMS_CHARACTERS: usize = 1600;
 /// Looks for mistakes in a campaign's templates.
 ///
 /// `columns` are the slugs of the imported columns; those of `spec.available_variables` and of the contacts count as well, and
-/// without any of them nothing is called unknown. Every contact given is rendered with every template, so pass all of them for
+/// without any of them and without contacts nothing is called unknown. Every contact given is rendered with every template, so pass all of them for
 /// exact totals, or a sample; memory does not grow with their number. `sms_price` is the price of one segment.
 pub fn lint<'c>(
     spec: &CampaignSpec,
@@ -147,7 +147,9 @@ pub fn lint<'c>(
         checks.iter_mut().for_each(|check| check.row(TemplateInput::new(&values), None));
     }
 
-    variables(&checks, &known, &values, &mut report.findings);
+    // Before anything is imported nobody can say which columns there will be.
+    let told = count > 0 || !known.is_empty();
+    variables(&checks, &known, told, &values, &mut report.findings);
     steps(spec, &sources, &mut report.findings);
     let messages = sms_templates(spec);
     for check in checks {
@@ -283,15 +285,14 @@ fn of_error(error: &Error, code: FindingCode, template: &str, message: &str) -> 
 }
 
 /// Unknown variables, each at its first use in a template, and unused columns.
-fn variables(checks: &[Check<'_>], known: &BTreeSet<String>, values: &CampaignValues, findings: &mut Vec<Finding>) {
+fn variables(checks: &[Check<'_>], known: &BTreeSet<String>, told: bool, values: &CampaignValues, findings: &mut Vec<Finding>) {
     let mut used: BTreeSet<&str> = BTreeSet::new();
     for check in checks {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         for usage in check.template.usages() {
             let name = &*usage.name;
             used.insert(name);
-            let exists =
-                known.is_empty() || known.contains(name) || values.fallback_values.contains_key(name) || SYSTEM_NAMES.contains(&name);
+            let exists = !told || known.contains(name) || values.fallback_values.contains_key(name) || SYSTEM_NAMES.contains(&name);
             if exists || !seen.insert(name) {
                 continue;
             }

@@ -72,9 +72,9 @@ fn restore_attempt(w: &mut Writer, attempt: &Attempt) -> Result<()> {
         .prepare_cached(
             "INSERT OR REPLACE INTO attempts (id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch,
                 claimed_at, start_at, not_after, reserved, caller, provider_ref, started_at, finished_at, disposition, status_after,
-                duration_seconds, charged, cost, outcome_ref, detail, data, reason_code, reason_text)
+                duration_seconds, charged, cost, outcome_ref, detail, data, reason_code, reason_text, restored_key)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26,
-                ?27, ?28, ?29)",
+                ?27, ?28, ?29, ?30)",
         )?
         .execute(params![
             attempt.id.0,
@@ -106,6 +106,8 @@ fn restore_attempt(w: &mut Writer, attempt: &Attempt) -> Result<()> {
             outcome.map(|outcome| json(&outcome.data, outcome.data.is_empty())).transpose()?.flatten(),
             attempt.reason.as_ref().map(|reason| &reason.code),
             attempt.reason.as_ref().map(|reason| &reason.text),
+            // The provider knows the attempt by the key it was handed over with.
+            (attempt.key != w.db.key(attempt.id)).then_some(&attempt.key),
         ])?;
     Ok(())
 }

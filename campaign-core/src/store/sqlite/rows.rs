@@ -28,7 +28,7 @@ macro_rules! attempt_columns {
     () => {
         "id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch, claimed_at, start_at, not_after, \
          reserved, caller, provider_ref, started_at, finished_at, disposition, duration_seconds, cost, outcome_ref, detail, data, \
-         reason_code, reason_text"
+         reason_code, reason_text, restored_key"
     };
 }
 
@@ -200,6 +200,9 @@ pub(super) fn attempt(db: &Db, row: &Row<'_>) -> Result<Attempt> {
         attempt.outcome = Some(Outcome { disposition, duration_seconds, cost: cost.map(Money), provider_ref, detail, data });
     }
     attempt.reason = c.reason()?;
+    if let Some(key) = c.get()? {
+        attempt.key = key;
+    }
     Ok(attempt)
 }
 

@@ -150,7 +150,8 @@ CREATE TABLE attempts (
     detail           TEXT,
     data             TEXT,
     reason_code      TEXT,
-    reason_text      TEXT
+    reason_text      TEXT,
+    restored_key     TEXT     -- of an attempt copied from another store; others are made from this store's id
 ) STRICT;
 
 CREATE INDEX attempts_contact ON attempts (contact_id);
