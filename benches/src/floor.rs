@@ -3,9 +3,18 @@
 use rusqlite::{Connection, params};
 use std::time::Instant;
 
+/// In which order contacts are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// As they lie in the file, as after an import.
+    InFileOrder,
+    /// Anyhow, as after retries: every claim touches pages all over the table.
+    InAnyOrder,
+}
+
 /// Claims and completes this many contacts in batches of 500 and returns contacts per second. The table has a unique key and JSON
 /// variables, as a contact has; every batch is two transactions with `synchronous=FULL`.
-pub fn raw(contacts: usize) -> f64 {
+pub fn raw(contacts: usize, due: Due) -> f64 {
     let directory = tempfile::tempdir().unwrap();
     let mut db = Connection::open(directory.path().join("floor.db")).unwrap();
     db.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -23,7 +32,12 @@ pub fn raw(contacts: usize) -> f64 {
             load.prepare("INSERT INTO contacts (campaign, phone, variables, status, due_at) VALUES (1, ?1, ?2, 0, ?3)").unwrap();
         for number in 0..contacts {
             let phone = format!("+1{:010}", 2_000_000_000 + number);
-            insert.execute(params![phone, r#"{"appointment_date":"February 15th","plan":"gold"}"#, number as i64]).unwrap();
+            let due_at = match due {
+                Due::InFileOrder => number,
+                // A multiplicative walk over the numbers below a prime: no two alike, no neighbours near.
+                Due::InAnyOrder => number.wrapping_mul(2_654_435_761) % 4_294_967_291,
+            };
+            insert.execute(params![phone, r#"{"appointment_date":"February 15th","plan":"gold"}"#, due_at as i64]).unwrap();
         }
     }
     load.commit().unwrap();

@@ -17,7 +17,7 @@ async fn main() {
     let engine = Engine::builder().shared_store(store.clone()).dialer(SimulatedDialer::instant()).build().await.unwrap();
     let mut spec = spec("simulated", 500);
     // About 30 days of calling from 9 to 17 in the contact's zone, with up to three attempts.
-    spec.rate_limit_per_minute = Some(size(130, 130) as u32);
+    spec.rate_limit_per_minute = Some(80);
     spec.windows = CallingWindows {
         allowed: vec![TimeWindow { start: "09:00".into(), end: "17:00".into(), days: Vec::new() }],
         ..CallingWindows::default()

@@ -4,7 +4,7 @@ use super::Engine;
 use super::core::Core;
 use super::handoff::view;
 use super::starts;
-use crate::campaign::Next;
+use crate::campaign::{CampaignStatus, Next};
 use crate::contact::{Contact, ContactSource, ContactStatus, NewContact, Owner};
 use crate::id::{CampaignId, ContactId, ListId};
 use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, Progress};
@@ -48,7 +48,7 @@ impl Engine {
     /// Imports a file (or rows) into a campaign. Good rows always go in; bad ones are in the report.
     ///
     /// # Errors
-    /// When the file cannot be read at all (format, header, encoding), the campaign does not exist, or the store fails. Rows
+    /// When the file cannot be read at all (format, header, encoding), the campaign does not exist or has ended, or the store fails. Rows
     /// stored before an error stay; importing the file again skips them as duplicates.
     pub async fn import_contacts(&self, campaign: CampaignId, source: ImportSource, options: ImportOptions) -> Result<ImportReport> {
         self.import_with_progress(Owner::Campaign(campaign), source, options, |_| {}).await
@@ -66,7 +66,7 @@ impl Engine {
         mut progress: impl FnMut(ImportProgress) + Send,
     ) -> Result<ImportReport> {
         let core = &self.core;
-        self.exists(owner).await?;
+        self.open_for_contacts(owner).await?;
         let duplicates = options.duplicates;
         let replace = options.replace_untouched;
         let mut reader = Reading::start(core, source, options);
@@ -119,9 +119,16 @@ impl Engine {
         Ok(added)
     }
 
-    async fn exists(&self, owner: Owner) -> Result<()> {
+    /// Whether contacts may be added: the owner exists, and a campaign has not ended. An ended one would leave them pending for ever.
+    async fn open_for_contacts(&self, owner: Owner) -> Result<()> {
         match owner {
-            Owner::Campaign(campaign) => self.core.record(campaign).await.map(drop),
+            Owner::Campaign(campaign) => match self.core.record(campaign).await?.status {
+                status @ (CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed) => {
+                    let message = format!("the campaign is {status}; re-execute it before adding contacts");
+                    Err(Error::new(Kind::State, message).with("campaign", campaign))
+                }
+                _ => Ok(()),
+            },
             Owner::List(list) => self.get_list(list).await.map(drop),
         }
     }
@@ -304,8 +311,8 @@ impl Engine {
     /// # Errors
     /// [`Kind::NotFound`] when the list or the campaign does not exist.
     pub async fn attach_list(&self, list: ListId, campaign: CampaignId) -> Result<ImportReport> {
-        self.exists(Owner::List(list)).await?;
-        self.exists(Owner::Campaign(campaign)).await?;
+        self.open_for_contacts(Owner::List(list)).await?;
+        self.open_for_contacts(Owner::Campaign(campaign)).await?;
         let mut report = ImportReport::default();
         let mut after = None;
         loop {
