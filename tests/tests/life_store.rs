@@ -9,6 +9,7 @@ use campaign_core::campaign::CampaignStatus;
 use campaign_core::contact::{ContactStatus, Owner};
 use campaign_core::dialer::Script;
 use campaign_core::engine::LintOptions;
+use campaign_core::engine::Reexecution;
 use campaign_core::id::Money;
 use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::schedule::{CallingWindows, Recurrence, Schedule, TimeWindow};
@@ -56,6 +57,8 @@ fn an_import_counts_every_row_once_and_keeps_what_was_touched() {
 
         engine.start(id).await.unwrap();
         engine.wait(id).await.unwrap();
+        let skipped = life.ids(id).await[2];
+        engine.re_execute(id, Reexecution::Contacts(vec![skipped])).await.unwrap();
         let replace = || ImportOptions { replace_untouched: true, ..ImportOptions::default() };
         let report = engine.import_contacts(id, csv(&["phone", &number(9)]), replace()).await.unwrap();
         assert_eq!(report.imported, 1);
