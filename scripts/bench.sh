@@ -19,3 +19,8 @@ for source in benches/src/bin/*.rs benches/src/bin/*/main.rs; do
     name=${name%.rs}
     cargo run -q --locked -p campaign-benches --profile "$profile" --bin "$name" -- "$@"
 done
+
+# Others on the same machine. Their dependencies are large, so the quick run leaves them out.
+if [ "$profile" = bench ]; then
+    cargo run -q --locked --release --manifest-path benches/peers/Cargo.toml
+fi

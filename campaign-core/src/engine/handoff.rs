@@ -212,6 +212,9 @@ pub(crate) type Dialled = std::result::Result<Result<Outcome, DialError>, Box<dy
 pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Timestamp, result: Dialled) {
     let now = core.now();
     match result {
+        Ok(Ok(outcome)) if outcome.disposition == Disposition::Cancelled && core.phase() >= Phase::HangingUp => {
+            core.end(plan::hung_up(&subject, started_at, now));
+        }
         Ok(Ok(outcome)) => core.end(plan::outcome(core, &subject, Some(started_at), outcome, now)),
         Ok(Err(DialError::Throttled { retry_after })) => {
             let until = super::core::later(now, retry_after);

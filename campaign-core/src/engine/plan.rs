@@ -84,7 +84,16 @@ fn after(subject: &Subject, started_at: Option<Timestamp>, outcome: &Outcome, no
 
 /// The provider refused without effect: back into the queue, no attempt consumed.
 pub(crate) fn refused(subject: &Subject, started_at: Timestamp, until: Timestamp) -> Ended {
-    let reason = Reason::new("throttled", "The provider asked to wait; no attempt is consumed.");
+    without_effect(subject, started_at, until, Reason::new("throttled", "The provider asked to wait; no attempt is consumed."))
+}
+
+/// The node hung up before the call connected, because it stops: back into the queue, no attempt consumed.
+pub(crate) fn hung_up(subject: &Subject, started_at: Timestamp, now: Timestamp) -> Ended {
+    let reason = Reason::new("node_stopping", "The node stopped before the call connected; no attempt is consumed.");
+    without_effect(subject, started_at, now, reason)
+}
+
+fn without_effect(subject: &Subject, started_at: Timestamp, until: Timestamp, reason: Reason) -> Ended {
     let mut ended = settlement(subject, AttemptEnd::Refused, ContactEvent::Requeue, Some(reason));
     ended.settlement.started_at = Some(started_at);
     ended.settlement.due_at = Some(until);
