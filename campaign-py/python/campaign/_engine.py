@@ -1,0 +1,809 @@
+"""The engine: the handle everybody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+
+from . import _native
+from ._errors import InvalidError
+from ._loop import Link, link, plain
+from ._protocols import (
+    STORE_METHODS,
+    CampaignView,
+    FindRequest,
+    Outcome,
+    check,
+    check_campaign,
+)
+from ._records import (
+    CampaignExplanation,
+    CampaignRecord,
+    Contact,
+    ContactExplanation,
+    ContactList,
+    Event,
+    Execution,
+    ImportProgress,
+    ImportReport,
+    LintReport,
+    NodeInfo,
+    Page,
+    Progress,
+    SimulationReport,
+    SuppressionEntry,
+    TimelineBucket,
+    moment,
+    page_of,
+)
+from ._source import opened
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import IO
+
+    from typing_extensions import Self, Unpack
+
+    from ._blocking import BlockingEngine
+    from ._protocols import Campaign, ContactStore, Dialer
+    from ._source import Frame
+
+    Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[Mapping[str, Any]] | Frame
+
+__all__ = ["CampaignFields", "Engine", "EngineOptions", "EventStream", "ImportOptions", "SimulatedDialer"]
+
+
+class EngineOptions(TypedDict, total=False):
+    """Settings of a node; times in seconds. What is left out takes the engine's default."""
+
+    node_name: str
+    lease: float
+    longest_pause: float
+    poll_interval: float
+    look_ahead: float
+    batch: int
+    max_in_flight: int
+    max_rate: Mapping[str, int]
+    doubt_patience: float
+    event_buffer: int
+    seed: int
+    alone: bool
+
+
+class CampaignFields(TypedDict, total=False):
+    """What a campaign is made from. Names and defaults are those of the REST API; ``docs/guide.md`` explains each."""
+
+    name: str
+    description: str | None
+    campaign_type: str
+    assistant_id: int | None
+    assistant_name: str | None
+    templates: Mapping[str, str | None]
+    welcome_message_template: str | None
+    agenda_template: str | None
+    end_call_message_template: str | None
+    sms_message_template: str | None
+    template_syntax: Literal["jinja", "brace"]
+    fallback_values: Mapping[str, str]
+    variable_mappings: Mapping[str, str]
+    available_variables: Sequence[str] | Mapping[str, str]
+    steps: Sequence[Mapping[str, Any]]
+    max_attempts: int
+    retry_delay_minutes: int
+    retry: Mapping[str, Any]
+    concurrent_limit: int | Literal["unlimited"] | None
+    rate_limit_per_minute: int | Literal["unlimited"] | None
+    calls_per_day: int | None
+    priority: Literal["low", "medium", "high"]
+    time_zone: str
+    windows: Mapping[str, Any]
+    allowed_hours: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    time_windows: Sequence[Mapping[str, Any]]
+    schedule: Mapping[str, Any]
+    deadline: datetime | str | None
+    consent_required: bool
+    frequency_caps: Sequence[Mapping[str, Any]]
+    budget: float | None
+    cost_per_attempt: float
+    budget_threshold_percent: int
+    caller_ids: Sequence[Mapping[str, Any]]
+    voicemail: Mapping[str, Any]
+    ring_timeout_seconds: int
+    max_duration_seconds: int
+    dialer_options: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    execution_settings: Mapping[str, Any]
+    advanced_settings: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+class ImportOptions(TypedDict, total=False):
+    """How a source is read. What is left out is found by looking."""
+
+    format: Literal["csv", "tsv", "json", "json_lines", "xlsx", "xls", "ods"]
+    default_region: str
+    column_mappings: Mapping[str, str]
+    duplicates: Literal["skip", "update_variables"]
+    file_name: str
+    max_errors: int
+    delimiter: str
+    encoding: str
+    sheet: str
+    consent_moment: datetime | str
+    replace_untouched: bool
+    rejects: str | os.PathLike[str]
+
+
+class SimulatedDialer(_native.SimulatedDialer):
+    """A seeded carrier that exists only here: it rings, answers, talks, fails and bills.
+
+    ``profile`` is ``"default"``, ``"instant"`` (everything succeeds at once), ``"troubled"``, or a dict of the fields of a carrier
+    profile; ``speed=60`` makes a minute a second; ``log`` keeps the hand-offs in a file.
+
+    >>> SimulatedDialer(profile="instant", seed=7)
+    <SimulatedDialer hand_offs=0>
+    """
+
+    def __repr__(self) -> str:
+        return f"<SimulatedDialer hand_offs={self.stats()['hand_offs']}>"
+
+
+class _Answers:
+    """What the native half asks of a user's dialer: values of the package instead of plain data."""
+
+    def __init__(self, dialer: Any) -> None:
+        self.dial = dialer.dial
+        find = getattr(dialer, "find", None)
+        if find is not None:
+            self.find = _converted(find, FindRequest._of)
+
+
+def _converted(function: Callable[..., Any], convert: Callable[[Any], Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        async def later(data: Any) -> Any:
+            return await function(convert(data))
+
+        return later
+
+    def at_once(data: Any) -> Any:
+        return function(convert(data))
+
+    return at_once
+
+
+class _Policy:
+    """A campaign of the user's, as the native half asks it."""
+
+    def __init__(self, campaign: Any) -> None:
+        self._campaign = campaign
+
+    def next(self, view: dict[str, Any]) -> Any:
+        seen = CampaignView(view["contact"], view["history"], view["time_zone"], int(view["seed"]), moment(cast("str", view["now"])))
+        return self._campaign.next(seen)
+
+    def message_template(self, step: int, channel: str) -> str:
+        own = getattr(self._campaign, "message_template", None)
+        return "sms_message" if own is None else own(step, channel)
+
+
+class _Kind:
+    """A kind of campaign of the user's: makes a policy from a spec."""
+
+    def __init__(self, link: Link, kind: Any) -> None:
+        self._link = link
+        self._kind = kind
+        self._makes = isinstance(kind, type) or (callable(kind) and not hasattr(kind, "next"))
+        if not self._makes:
+            check_campaign(kind)
+
+    def build(self, spec: dict[str, Any]) -> dict[str, Any]:
+        made = self._kind(spec) if self._makes else self._kind
+        templates = check_campaign(made)
+        return {
+            "campaign": self._link.register(_Policy(made)),
+            "templates": {name: [self._link.register(one), sorted(set(one.variables))] for name, one in templates.items()},
+        }
+
+
+def dialer_form(register: Callable[[Any], int], dialer: Any) -> Any:
+    """What the native half takes as a dialer."""
+    if isinstance(dialer, _native.SimulatedDialer):
+        return dialer
+    check(dialer, "Dialer", ["dial"])
+    given = getattr(dialer, "capabilities", None)
+    if callable(given):
+        given = given()
+    capabilities: Any = {} if given is None else plain(given)
+    can_find = callable(getattr(dialer, "find", None))
+    return (register(_Answers(dialer)), capabilities, can_find)
+
+
+def _id(value: Any) -> int:
+    """An id, or the record that has it."""
+    return value if isinstance(value, int) else int(value.id)
+
+
+class Engine:
+    """The campaign engine: a handle to a running node. Open one with :meth:`open`, and close it, or use it as a context manager.
+
+    >>> import asyncio, campaign
+    >>> async def main():
+    ...     async with await campaign.Engine.open("memory://", dialer=campaign.SimulatedDialer(profile="instant")) as engine:
+    ...         c = await engine.create_campaign(name="Reminders", campaign_type="call")
+    ...         report = await engine.import_contacts(c.id, [{"phone": "+12125550123", "name": "Ada"}])
+    ...         await engine.start(c.id)
+    ...         print(report.imported, (await engine.wait(c.id)).success_rate)
+    >>> asyncio.run(main())
+    1 100.0
+    """
+
+    def __init__(self, handle: _native.EngineHandle, link: Link, registered: Sequence[int]) -> None:
+        self._handle = handle
+        self._link = link
+        self._registered = tuple(registered)
+
+    @classmethod
+    async def open(
+        cls,
+        store: str | ContactStore = "memory://",
+        *,
+        dialer: Dialer | SimulatedDialer,
+        kinds: Mapping[str, Campaign | Callable[[dict[str, Any]], Campaign]] | None = None,
+        **options: Unpack[EngineOptions],
+    ) -> Self:
+        """Registers a node on a store and starts it. Campaigns that were running go on.
+
+        ``store`` is a URL (``memory://``, ``sqlite://campaigns.db``, ``postgres://...``) or an object with the methods of
+        :class:`ContactStore`; ``dialer`` a :class:`SimulatedDialer` or an object with the methods of :class:`Dialer`; ``kinds`` names
+        campaigns of your own. A method that is missing is named here.
+        """
+        bridge = await link()
+        # Only what is registered here: engines that open side by side share the link.
+        registered: list[int] = []
+
+        def register(target: Any) -> int:
+            registered.append(bridge.register(target))
+            return registered[-1]
+
+        try:
+            if isinstance(store, str):
+                place: str | int = store
+            else:
+                check(store, "ContactStore", STORE_METHODS)
+                place = register(store)
+            numbers = {name: register(_Kind(bridge, kind)) for name, kind in (kinds or {}).items()}
+            token = bridge.bridge.open(place, dialer_form(register, dialer), dict(options), numbers)
+            handle = await bridge.wait(token)
+        except BaseException:
+            for number in registered:
+                bridge.objects.pop(number, None)
+            raise
+        return cls(handle, bridge, registered)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            # What is left is recovered by the next start; an error must not wait for calls that go on.
+            await self.stop(patience=0)
+
+    async def _call(self, method: str, progress: Callable[[dict[str, Any]], None] | None = None, **arguments: Any) -> Any:
+        bridge = await link()
+        return await bridge.wait(bridge.bridge.call(self._handle, method, arguments), progress)
+
+    @property
+    def run_blocking(self) -> BlockingEngine:
+        """The same engine with methods that wait, for scripts and threads without an event loop."""
+        from ._blocking import BlockingEngine
+
+        return BlockingEngine(self)
+
+    # --- campaigns -------------------------------------------------------------------------------------------------------
+
+    async def create_campaign(self, **fields: Unpack[CampaignFields]) -> CampaignRecord:
+        """Creates a campaign in status ``draft``. Names what is wrong with a field or a template."""
+        return CampaignRecord._of(await self._call("create_campaign", **fields))
+
+    async def get_campaign(self, campaign: int) -> CampaignRecord:
+        """One campaign."""
+        return CampaignRecord._of(await self._call("get_campaign", campaign=_id(campaign)))
+
+    async def list_campaigns(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        campaign_type: str | None = None,
+        assistant_id: int | None = None,
+        search: str | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page[CampaignRecord]:
+        """Campaigns, newest first."""
+        return page_of(
+            CampaignRecord,
+            await self._call(
+                "list_campaigns",
+                status=status,
+                campaign_type=campaign_type,
+                assistant_id=assistant_id,
+                search=search,
+                **_paging(page, per_page, offset, limit),
+            ),
+        )
+
+    async def update_campaign(self, campaign: int, **fields: Unpack[CampaignFields]) -> CampaignRecord:
+        """Changes given fields; ``None`` resets one to its default. While it runs, the edit holds from the next hand-off on."""
+        return CampaignRecord._of(await self._call("update_campaign", campaign=_id(campaign), **fields))
+
+    async def delete_campaign(self, campaign: int) -> None:
+        """Deletes a campaign with its contacts and executions. Not while it reaches people."""
+        await self._call("delete_campaign", campaign=_id(campaign))
+
+    async def start(self, campaign: int) -> CampaignRecord:
+        """Starts a campaign: at once, or at its moment when the schedule lies in the future. Also resumes a paused one."""
+        return CampaignRecord._of(await self._call("start", campaign=_id(campaign)))
+
+    async def schedule(
+        self,
+        campaign: int,
+        *,
+        schedule_type: Literal["immediate", "once", "scheduled", "recurring"],
+        scheduled_at: datetime | str | None = None,
+        timezone: str | None = None,
+        recurring_config: Mapping[str, Any] | None = None,
+        past_due: Literal["run", "skip", "hold"] | None = None,
+    ) -> CampaignRecord:
+        """Sets when the campaign starts, and schedules it; ``immediate`` takes the schedule back."""
+        return CampaignRecord._of(
+            await self._call(
+                "schedule",
+                campaign=_id(campaign),
+                schedule_type=schedule_type,
+                scheduled_at=scheduled_at,
+                timezone=timezone,
+                recurring_config=recurring_config,
+                past_due=past_due,
+            )
+        )
+
+    async def unschedule(self, campaign: int) -> CampaignRecord:
+        """Takes the start back: a scheduled campaign becomes a draft."""
+        return CampaignRecord._of(await self._call("unschedule", campaign=_id(campaign)))
+
+    async def pause(self, campaign: int) -> CampaignRecord:
+        """Holds a running campaign. When this returns, no further hand-off of it happens on this node."""
+        return CampaignRecord._of(await self._call("pause", campaign=_id(campaign)))
+
+    async def resume(self, campaign: int) -> CampaignRecord:
+        """Lets a paused campaign go on."""
+        return CampaignRecord._of(await self._call("resume", campaign=_id(campaign)))
+
+    async def cancel(self, campaign: int) -> CampaignRecord:
+        """Ends a campaign: remaining contacts become ``cancelled``, running attempts finish and are kept."""
+        return CampaignRecord._of(await self._call("cancel", campaign=_id(campaign)))
+
+    async def complete(self, campaign: int) -> CampaignRecord:
+        """Closes a campaign none of whose contacts is open."""
+        return CampaignRecord._of(await self._call("complete", campaign=_id(campaign)))
+
+    async def re_execute(self, campaign: int, contacts: Literal["all", "failed_only"] | Sequence[int] = "all") -> int:
+        """Makes an ended campaign ready to reach contacts again; returns how many. ``start`` does the rest."""
+        return await self._call("re_execute", campaign=_id(campaign), contacts=contacts)
+
+    async def wait(self, campaign: int, *, progress: bool | Callable[[Progress], None] = False) -> Progress:
+        """Waits until the campaign has ended, and returns its last counters.
+
+        ``progress`` shows a bar (``True``; with ``tqdm`` when it is installed) or is called with the counters now and then.
+        """
+        if progress is False:
+            return Progress._of(await self._call("wait", campaign=_id(campaign)))
+        from ._show import watching
+
+        with watching(f"campaign {_id(campaign)}", progress) as tell:
+            async for event in self.events(campaign):
+                if event.progress is not None:
+                    tell(event.progress)
+        return Progress._of(await self._call("wait", campaign=_id(campaign)))
+
+    async def progress(self, campaign: int) -> Progress:
+        """The counters of a campaign."""
+        return Progress._of(await self._call("progress", campaign=_id(campaign)))
+
+    # --- contacts --------------------------------------------------------------------------------------------------------
+
+    async def import_contacts(
+        self,
+        campaign: int | None,
+        source: Source,
+        *,
+        list_id: int | None = None,
+        progress: bool | Callable[[ImportProgress], None] = False,
+        **options: Unpack[ImportOptions],
+    ) -> ImportReport:
+        """Imports contacts into a campaign, or (``list_id``) into a contact list.
+
+        ``source`` is a path, an open file, bytes, a list of dicts, or a frame of pandas or polars. Good rows always go in; bad ones are
+        in the report, and in the file ``rejects`` when one is named.
+        """
+        from ._show import importing
+
+        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
+        with opened(source, dict(options)) as arguments, importing(progress) as tell:
+            return ImportReport._of(await self._call("import_contacts", _reading(tell), **owner, **arguments))
+
+    async def add_contacts(self, campaign: int, contacts: Iterable[Mapping[str, Any]], **options: Unpack[ImportOptions]) -> ImportReport:
+        """Adds contacts by a call: dicts with the keys a file would have as headers."""
+        return await self.import_contacts(campaign, list(contacts), **options)
+
+    async def get_contact(self, contact: int) -> Contact:
+        """One contact."""
+        return Contact._of(await self._call("get_contact", contact=_id(contact)))
+
+    async def list_contacts(
+        self,
+        campaign: int | None = None,
+        *,
+        list_id: int | None = None,
+        status: str | Sequence[str] | None = None,
+        search: str | None = None,
+        after: int | None = None,
+        count: bool | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page[Contact]:
+        """Contacts of a campaign or of a contact list, by ascending id."""
+        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
+        return page_of(
+            Contact,
+            await self._call(
+                "list_contacts",
+                **owner,
+                status=status,
+                search=search,
+                after=after,
+                count=count,
+                **_paging(page, per_page, offset, limit),
+            ),
+        )
+
+    async def iter_contacts(
+        self, campaign: int | None = None, *, list_id: int | None = None, status: str | Sequence[str] | None = None
+    ) -> AsyncIterator[Contact]:
+        """Every contact, however many there are."""
+        after: int | None = None
+        while True:
+            page = await self.list_contacts(campaign, list_id=list_id, status=status, after=after, count=False, limit=1000)
+            for contact in page:
+                yield contact
+            if not page:
+                return
+            after = page[-1].id
+
+    async def remove_contacts(self, campaign: int | None, ids: Sequence[int], *, list_id: int | None = None) -> int:
+        """Removes contacts that are not being contacted right now; returns how many went."""
+        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
+        return await self._call("remove_contacts", **owner, ids=list(ids))
+
+    async def record_reply(self, contact: int) -> Contact:
+        """Says that a person answered back. Mixed campaigns branch on it at once."""
+        return Contact._of(await self._call("record_reply", contact=_id(contact)))
+
+    async def create_list(self, name: str, description: str | None = None) -> ContactList:
+        """Creates a contact list."""
+        return ContactList._of(await self._call("create_list", name=name, description=description))
+
+    async def get_list(self, list_id: int) -> ContactList:
+        """One contact list."""
+        return ContactList._of(await self._call("get_list", list=_id(list_id)))
+
+    async def lists(self) -> list[ContactList]:
+        """Every contact list, oldest first."""
+        return [ContactList._of(one) for one in await self._call("lists")]
+
+    async def delete_list(self, list_id: int) -> None:
+        """Deletes a contact list with its contacts. Campaigns it was attached to keep theirs."""
+        await self._call("delete_list", list=_id(list_id))
+
+    async def attach_list(self, list_id: int, campaign: int) -> ImportReport:
+        """Copies the contacts of a list into a campaign."""
+        return ImportReport._of(await self._call("attach_list", list=_id(list_id), campaign=_id(campaign)))
+
+    # --- suppression -----------------------------------------------------------------------------------------------------
+
+    async def suppress(
+        self,
+        numbers: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]],
+        *,
+        reason: str | None = None,
+        source: str | None = None,
+        campaign: int | None = None,
+        expires_at: datetime | str | None = None,
+        default_region: str | None = None,
+    ) -> None:
+        """Puts numbers on the suppression list: they are not contacted any more, on any channel, from the next hand-off on."""
+        entries = _entries(
+            numbers,
+            reason=reason,
+            source=source,
+            campaign_id=campaign,
+            expires_at=expires_at,
+            default_region=default_region,
+        )
+        await self._call("suppress", entries=entries)
+
+    async def unsuppress(
+        self,
+        numbers: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]],
+        *,
+        campaign: int | None = None,
+        default_region: str | None = None,
+    ) -> int:
+        """Takes numbers off the suppression list; returns how many were on it."""
+        entries = _entries(numbers, campaign_id=campaign, default_region=default_region)
+        return await self._call("unsuppress", entries=entries)
+
+    async def suppressions(
+        self,
+        *,
+        phone_number: str | None = None,
+        campaign: int | None = None,
+        default_region: str | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page[SuppressionEntry]:
+        """Entries of the suppression list, by number."""
+        return page_of(
+            SuppressionEntry,
+            await self._call(
+                "suppressions",
+                phone_number=phone_number,
+                campaign_id=campaign,
+                default_region=default_region,
+                **_paging(page, per_page, offset, limit),
+            ),
+        )
+
+    async def is_suppressed(self, phone_number: str, *, default_region: str | None = None) -> bool:
+        """Whether a number is suppressed everywhere, now."""
+        return await self._call("is_suppressed", phone_number=phone_number, default_region=default_region)
+
+    async def import_suppressions(
+        self, source: Source, *, reason: str, campaign: int | None = None, **options: Unpack[ImportOptions]
+    ) -> ImportReport:
+        """Imports a file of numbers into the suppression list. A ``reason`` column goes before ``reason``."""
+        scope: dict[str, Any] = {} if campaign is None else {"campaign": campaign}
+        with opened(source, dict(options)) as arguments:
+            return ImportReport._of(await self._call("import_suppressions", reason=reason, **scope, **arguments))
+
+    async def export_suppressions(self) -> str:
+        """The suppression list as CSV."""
+        return await self._call("export_suppressions")
+
+    # --- what happened, and what would -----------------------------------------------------------------------------------
+
+    async def executions(
+        self,
+        campaign: int | None = None,
+        *,
+        contact: int | None = None,
+        run: int | None = None,
+        id: int | None = None,
+        provider_ref: str | None = None,
+        status: str | Sequence[str] | None = None,
+        disposition: str | Sequence[str] | None = None,
+        open_only: bool | None = None,
+        before: int | None = None,
+        count: bool | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page[Execution]:
+        """The attempt history, newest first."""
+        return page_of(
+            Execution,
+            await self._call(
+                "executions",
+                campaign_id=None if campaign is None else _id(campaign),
+                contact_id=None if contact is None else _id(contact),
+                run=run,
+                id=id,
+                provider_ref=provider_ref,
+                status=status,
+                disposition=disposition,
+                open_only=open_only,
+                before=before,
+                count=count,
+                **_paging(page, per_page, offset, limit),
+            ),
+        )
+
+    async def timeline(
+        self,
+        campaign: int,
+        bucket_seconds: int,
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+    ) -> list[TimelineBucket]:
+        """Settled attempts of a campaign per bucket of time."""
+        arguments: dict[str, Any] = {"bucket_seconds": bucket_seconds, "from": start, "to": end}
+        return [TimelineBucket._of(one) for one in await self._call("timeline", campaign=_id(campaign), **arguments)]
+
+    async def amend(self, execution: int, outcome: Outcome) -> Execution:
+        """Adds what a provider says after the settlement (price, transcript, receipt) to an attempt."""
+        return Execution._of(await self._call("amend", execution=_id(execution), **outcome._json()))
+
+    async def explain(self, contact: int) -> ContactExplanation:
+        """Names the gates a contact has to pass, the first that blocks, and when it opens."""
+        return ContactExplanation._of(await self._call("explain_contact", contact=_id(contact)))
+
+    async def explain_campaign(self, campaign: int) -> CampaignExplanation:
+        """Counts the contacts of a campaign per reason, and says when it moves next."""
+        return CampaignExplanation._of(await self._call("explain_campaign", campaign=_id(campaign)))
+
+    async def simulate(
+        self,
+        campaign: int,
+        *,
+        profile: str | Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        start: datetime | str | None = None,
+        max_days: int | None = None,
+    ) -> SimulationReport:
+        """Runs the same engine on virtual time over a copy of the campaign. The campaign itself is not touched."""
+        return SimulationReport._of(
+            await self._call("simulate", campaign=_id(campaign), profile=profile, seed=seed, start=start, max_days=max_days)
+        )
+
+    async def preview_template(
+        self,
+        template: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        fallback_values: Mapping[str, str] | None = None,
+        syntax: Literal["jinja", "brace"] | None = None,
+    ) -> str:
+        """Renders a template with the given values."""
+        return await self._call(
+            "preview_template",
+            template=template,
+            variables=variables,
+            fallback_values=fallback_values,
+            syntax=syntax,
+        )
+
+    async def preview_contact(self, campaign: int, contact: int) -> dict[str, str]:
+        """Renders every template of a campaign for one of its contacts."""
+        return await self._call("preview_contact", campaign=_id(campaign), contact=_id(contact))
+
+    async def lint_template(self, campaign: int, *, sample: int | None = None, segment_price: float | None = None) -> LintReport:
+        """Looks for mistakes in the templates of a campaign."""
+        return LintReport._of(await self._call("lint_template", campaign=_id(campaign), sample=sample, segment_price=segment_price))
+
+    def events(self, campaign: int | None = None) -> EventStream:
+        """Events of one campaign, until it has ended, or of all: ``async for event in engine.events(c.id)``."""
+        return EventStream(self, None if campaign is None else _id(campaign))
+
+    # --- the node --------------------------------------------------------------------------------------------------------
+
+    async def nodes(self) -> list[NodeInfo]:
+        """Live nodes on the store."""
+        return [NodeInfo._of(one) for one in await self._call("nodes")]
+
+    async def now(self) -> datetime:
+        """Now, by the engine's clock."""
+        return moment(await self._call("now"))
+
+    @property
+    def node_name(self) -> str:
+        """The name of this node."""
+        return self._handle.node_name()
+
+    async def stop(self, *, patience: float | None = None) -> None:
+        """Drains: no new attempt starts, running ones are waited for; after ``patience`` seconds coroutines are cancelled."""
+        await self._call("stop", patience=patience)
+
+    def abort(self) -> None:
+        """Stops at once: running attempts are left behind and recovered by the next start, as after a crash."""
+        self._handle.abort()
+
+    async def close(self) -> None:
+        """:meth:`stop` without a limit of time, then closes the store."""
+        await self._call("close")
+        for number in self._registered:
+            self._link.objects.pop(number, None)
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.node_name}>"
+
+
+class EventStream(AsyncIterator[Event]):
+    """Events as they happen. The first of a campaign is always a ``progress``; giving up waiting for one loses none."""
+
+    def __init__(self, engine: Engine, campaign: int | None) -> None:
+        self._engine = engine
+        self._campaign = campaign
+        self._ready: list[dict[str, Any]] = []
+        self._pending: asyncio.Task[list[dict[str, Any]]] | None = None
+        self._handle: _native.EventHandle | None = None
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def open(self) -> EventStream:
+        """Begins to listen now; otherwise the first ``async for`` does."""
+        if self._handle is None:
+            where: dict[str, Any] = {} if self._campaign is None else {"campaign": self._campaign}
+            self._handle = await self._engine._call("events", **where)
+        return self
+
+    async def __anext__(self) -> Event:
+        if not self._ready:
+            if self._pending is None:
+                await self.open()
+                self._pending = asyncio.ensure_future(self._fetch())
+            # Shielded, so that a time-out around one event does not lose those that were on their way.
+            found = await asyncio.shield(self._pending)
+            self._pending = None
+            if not found:
+                raise StopAsyncIteration
+            self._ready = found[::-1]
+        return Event._of(self._ready.pop())
+
+    async def _fetch(self) -> list[dict[str, Any]]:
+        bridge = await link()
+        assert self._handle is not None
+        return await bridge.wait(bridge.bridge.next_events(self._handle))
+
+    async def aclose(self) -> None:
+        """Stops listening."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+        self._handle = None
+
+    def __repr__(self) -> str:
+        return f"<EventStream campaign={self._campaign}>"
+
+
+def _reading(tell: Callable[[ImportProgress], None] | None) -> Callable[[dict[str, Any]], None] | None:
+    if tell is None:
+        return None
+
+    def told(data: dict[str, Any]) -> None:
+        tell(ImportProgress._of(data))
+
+    return told
+
+
+def _paging(page: int | None, per_page: int | None, offset: int | None, limit: int | None) -> dict[str, Any]:
+    given = {"page": page, "per_page": per_page, "offset": offset, "limit": limit}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _entries(numbers: Any, **common: Any) -> list[dict[str, Any]]:
+    many: Iterable[Any] = [numbers] if isinstance(numbers, (str, Mapping)) else numbers
+    entries: list[dict[str, Any]] = []
+    for one in many:
+        if isinstance(one, str):
+            entries.append({**common, "phone_number": one})
+        elif isinstance(one, Mapping):
+            entries.append({**common, **cast("Mapping[str, Any]", one)})
+        else:
+            raise InvalidError("a number is a text, or a dict with `phone_number`", context={"field": "numbers"})
+    return entries

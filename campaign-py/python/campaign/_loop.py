@@ -1,0 +1,287 @@
+"""The Python side of the bridge: one link per event loop, threads for synchronous user code, a loop of the package's own.
+
+The engine's threads never touch the interpreter. They queue what Python has to do, and a byte in a pipe wakes the event loop, which
+takes everything that waits at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import itertools
+import os
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from . import _native
+from ._errors import ClosedError, StateError, Throttled, form_of
+from ._protocols import DialContext, DialRequest
+
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+_links: dict[asyncio.AbstractEventLoop, Link] = {}
+
+
+class Workers:
+    """Threads for synchronous user code, so that a slow callback stalls nobody. Daemons: they hold up no exit."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            else:
+                threading.Thread(target=self._work, name="campaign-callback", daemon=True).start()
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+            with self._lock:
+                self._idle += 1
+
+
+_workers = Workers()
+
+
+class Link:
+    """The way between the engine and one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.bridge = _native.Bridge()
+        self.objects: dict[int, Any] = {}
+        self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._progress: dict[int, Callable[[dict[str, Any]], None]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._guard: AsyncGenerator[None, None] = self._until_the_end()
+        loop.add_reader(self.bridge.fileno(), self._drain)
+
+    async def _until_the_end(self) -> AsyncGenerator[None, None]:
+        # The loop ends its asynchronous generators after its tasks, so engines can still be closed by these.
+        try:
+            yield
+        finally:
+            self.close()
+            # Begun after the loop had cancelled its tasks.
+            late = list(self._tasks.values())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def begin(self) -> None:
+        await self._guard.__anext__()
+
+    def close(self) -> None:
+        """The loop ends: engines that need it stop as if they had crashed, and nobody waits for answers any more."""
+        if _links.pop(self.loop, None) is None:
+            return
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self.bridge.fileno())
+        self.bridge.close()
+        for future in self._futures.values():
+            if not future.done() and not self.loop.is_closed():
+                future.set_exception(ClosedError("the event loop is closing"))
+
+    # --- calls of the engine ---------------------------------------------------------------------------------------------
+
+    async def wait(self, token: int, progress: Callable[[dict[str, Any]], None] | None = None) -> Any:
+        """The end of a call. Giving up waiting gives up the call."""
+        future: asyncio.Future[Any] = self.loop.create_future()
+        self._futures[token] = future
+        if progress is not None:
+            self._progress[token] = progress
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.bridge.abort(token)
+            raise
+        finally:
+            self._futures.pop(token, None)
+            self._progress.pop(token, None)
+
+    # --- user code -------------------------------------------------------------------------------------------------------
+
+    def register(self, target: Any) -> int:
+        """A number by which the engine knows an object."""
+        number = next(_numbers)
+        self.objects[number] = target
+        return number
+
+    def _drain(self) -> None:
+        for item in self.bridge.drain():
+            match item:
+                case ("done", token, value, error):
+                    future = self._futures.get(token)
+                    if future is not None and not future.done():
+                        if error is None:
+                            future.set_result(value)
+                        else:
+                            future.set_exception(error)
+                case ("dial", token, number, data):
+                    request = DialRequest._of(data)
+                    self._call(token, self.objects.get(number), "dial", [request, DialContext(self, token)])
+                case ("call", token, number, method, arguments):
+                    self._call(token, self.objects.get(number), method, arguments)
+                case ("cancel", token):
+                    task = self._tasks.get(token)
+                    if task is not None:
+                        task.cancel()
+                case ("discard", number):
+                    self.objects.pop(number, None)
+                case ("progress", token, value):
+                    told = self._progress.get(token)
+                    if told is not None:
+                        self._tell(told, value)
+                case _:
+                    raise AssertionError(f"the engine asks for {item[0]!r}")
+
+    def _tell(self, told: Callable[[dict[str, Any]], None], value: dict[str, Any]) -> None:
+        try:
+            told(value)
+        except Exception as error:
+            self.loop.call_exception_handler({"message": "a progress callback failed", "exception": error})
+
+    def _call(self, token: int, target: Any, method: str, arguments: list[Any]) -> None:
+        function = getattr(target, method, None)
+        if function is None:
+            error = StateError("the object of this engine is gone: the engine was closed")
+            self.bridge.answer(token, None, form_of(error), error)
+        elif inspect.iscoroutinefunction(function):
+            self._task(token, lambda: function(*arguments))
+        else:
+            _workers.submit(lambda: self._answer(token, lambda: function(*arguments)))
+
+    def _task(self, token: int, begin: Callable[[], Awaitable[Any]]) -> None:
+        begun: list[int] = []
+        task = self.loop.create_task(self._run(token, begin, begun))
+        self._tasks[token] = task
+        task.add_done_callback(lambda ended: self._ended(token, ended, begun))
+
+    async def _run(self, token: int, begin: Callable[[], Awaitable[Any]], begun: list[int]) -> None:
+        begun.append(token)
+        try:
+            value = await begin()
+        except (Exception, asyncio.CancelledError) as error:
+            self._failed(token, error)
+        else:
+            self._answered(token, value)
+
+    def _ended(self, token: int, task: asyncio.Task[None], begun: list[int]) -> None:
+        self._tasks.pop(token, None)
+        if not begun:
+            # Cancelled before its first step: user code was never called, so certainly nothing was placed.
+            error = Throttled("given up before it began", retry_after=0)
+            self.bridge.answer(token, None, form_of(error), error)
+        elif not task.cancelled() and task.exception() is not None:
+            raise AssertionError("answers are told by `_run`") from task.exception()
+
+    def _answer(self, token: int, work: Callable[[], Any]) -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            self._failed(token, error)
+            return
+        if asyncio.iscoroutine(value):
+            # A function that is not marked as asynchronous and is so all the same, for example a partial one.
+            self.loop.call_soon_threadsafe(self._task, token, lambda: value)
+        else:
+            self._answered(token, value)
+
+    def _answered(self, token: int, value: Any) -> None:
+        try:
+            self.bridge.answer(token, plain(value))
+        except Exception as error:
+            self._failed(token, error)
+
+    def _failed(self, token: int, error: BaseException) -> None:
+        self.bridge.answer(token, None, form_of(error), error)
+
+
+def plain(value: Any) -> Any:
+    """A value of the package as plain data."""
+    form = getattr(value, "_json", None)
+    return value if form is None else form()
+
+
+async def link() -> Link:
+    """The link of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _links.get(loop)
+    if found is None:
+        found = _links[loop] = Link(loop)
+        await found.begin()
+    return found
+
+
+# --- a loop of our own, for programs without one -----------------------------------------------------------------------------
+
+
+class Background:
+    """An event loop on a thread of its own. Made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="campaign-loop", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine there and waits for it."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            work.close()
+            raise StateError("this thread runs an event loop, which waiting would hold up; await the engine's own method instead")
+        future = asyncio.run_coroutine_threadsafe(work, self.loop())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None and thread.is_alive():
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(timeout=1)
+
+
+background = Background()
+
+
+def _at_exit() -> None:
+    for each in list(_links.values()):
+        each.bridge.close()
+    _native.shutdown()
+    background.stop()
+
+
+def _after_fork() -> None:
+    # The threads of the parent do not exist here, and its loops are not ours to use.
+    global background, _workers
+    _links.clear()
+    background = Background()
+    _workers = Workers()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
