@@ -1,0 +1,467 @@
+import { Readable } from 'node:stream'
+import { Bridge, PIECE, type Target } from './bridge'
+import { describeKinds, type CampaignKind } from './campaign'
+import { fromEngine, rows, toEngine } from './convert'
+import { describeDialer, SimulatedDialer, type Dialer, type Outcome } from './dialer'
+import { InvalidError, UserCodeError } from './errors'
+import { EventStream } from './events'
+import { describeStore, type ContactStore } from './store'
+import type * as t from './types'
+
+/** What an engine is opened with. What is left out has the engine's default. */
+export interface EngineOptions {
+  /** Who places calls and sends messages: an object of yours, or a {@link SimulatedDialer}. */
+  dialer: Dialer | SimulatedDialer
+  /** Kinds of campaigns of your own, by the name that `campaignType` gives. */
+  campaigns?: Record<string, CampaignKind>
+  /** Hears of every error that code of yours threw while nobody waited for it; `cause` is the very object that it threw. */
+  onError?: (error: UserCodeError) => void
+  /** A name of this node for people. */
+  nodeName?: string
+  /** Seconds this node may be silent before others take over its attempts. Default 15. */
+  lease?: number
+  /** Seconds the process may stand still between the last check and the hand-off. Default 10. */
+  longestPause?: number
+  /** Seconds between looks for changes made by other processes. Default 0.5. */
+  pollInterval?: number
+  /** No other process uses the store, so that nothing is polled for. */
+  alone?: boolean
+  /** Seconds that attempts are claimed ahead. Default 1. */
+  lookAhead?: number
+  /** Contacts per claim, and outcomes per settlement. Default 1000. */
+  batch?: number
+  /** Attempts at once over all campaigns and nodes. Default: no cap. */
+  maxInFlight?: number
+  /** Starts per time over all campaigns and nodes. Default: no limit. */
+  maxRate?: { starts: number; perSeconds: number }
+  /** Seconds for which a provider that knows nothing is asked about an attempt in doubt. Default 600. */
+  doubtPatience?: number
+  /** Events kept for a slow reader. Default 4096. */
+  eventBuffer?: number
+  /** Seed of retry jitter. Default 0. */
+  seed?: number
+}
+
+/** Contacts: a path, bytes, a stream of bytes, or objects with the keys a file would have as headers. */
+export type ImportSource = string | URL | Uint8Array | Readable | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | t.ContactRow[]
+
+/** How to stop: seconds to wait for running attempts, `Infinity` for as long as it takes. */
+export interface Patience {
+  /** Seconds. */
+  patience?: number
+}
+
+/** Which contacts a re-execution reaches again: all, those that count as failed, or these. */
+export type Reexecution = 'all' | 'failed_only' | number[]
+
+/**
+ * The campaign engine: a handle to a running node.
+ *
+ * An engine whose campaigns are all at rest does not keep the process open; one that has work does, until {@link Engine.close}. A process that
+ * ends without closing loses nothing: what was in flight is recovered by the next start.
+ *
+ * @example
+ * ```ts
+ * const engine = await Engine.open('sqlite://campaigns.db', { dialer: new SimulatedDialer({ seed: 7 }) })
+ * const campaign = await engine.createCampaign({ name: 'Reminders', welcomeMessageTemplate: 'Hi {{ name }}' })
+ * await engine.addContacts(campaign.id, [{ phone_number: '+12125550123', name: 'Ada' }])
+ * await engine.start(campaign.id)
+ * console.log((await engine.wait(campaign.id)).successRate)
+ * await engine.close()
+ * ```
+ */
+export class Engine {
+  readonly #bridge: Bridge
+  readonly #streams = new Set<EventStream>()
+  readonly #onError: ((error: UserCodeError) => void) | undefined
+  #readers = 0
+  #closing: Promise<void> | undefined
+
+  private constructor(bridge: Bridge, onError: ((error: UserCodeError) => void) | undefined) {
+    this.#bridge = bridge
+    this.#onError = onError
+  }
+
+  /**
+   * Opens an engine on a store: `memory://`, `sqlite://campaigns.db`, another URL that the engine knows, or an object of yours. Campaigns that
+   * were running go on.
+   */
+  static async open(store: string | ContactStore, options: EngineOptions): Promise<Engine> {
+    if (typeof options !== 'object' || options === null || !('dialer' in options)) {
+      throw new InvalidError('an engine needs a dialer: Engine.open(store, { dialer })', { context: { field: 'dialer' } })
+    }
+    const { dialer, campaigns, onError, ...settings } = options
+    const bridge = new Bridge()
+    const engine = new Engine(bridge, onError)
+    try {
+      await bridge.call('open', {
+        store: typeof store === 'string' ? store : describeStore(bridge, store),
+        dialer: await describeDialer(bridge, dialer, (error, place) => engine.#complain(error, place)),
+        kinds: describeKinds(bridge, campaigns ?? {}),
+        options: toEngine(settings),
+      })
+    } catch (error) {
+      bridge.end()
+      throw error
+    }
+    bridge.watch()
+    return engine
+  }
+
+  // --- campaigns ---------------------------------------------------------------------------------------------------------
+
+  /** Creates a campaign in status `draft`. */
+  createCampaign(campaign: t.CampaignSpec): Promise<t.CampaignRecord> {
+    return this.#bridge.get('create_campaign', { campaign: toEngine(campaign) })
+  }
+
+  /** One campaign, with its counters. */
+  getCampaign(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('get_campaign', { campaign_id: campaignId })
+  }
+
+  /** Campaigns, newest first. */
+  listCampaigns(query: t.CampaignQuery = {}): Promise<t.Page<t.CampaignRecord>> {
+    return this.#bridge.get('list_campaigns', { query: toEngine(query) })
+  }
+
+  /** Changes a campaign; while it runs, the change takes effect at the next hand-off. */
+  updateCampaign(campaignId: number, changes: t.CampaignChanges): Promise<t.CampaignRecord> {
+    return this.#bridge.get('update_campaign', { campaign_id: campaignId, changes: toEngine(changes) })
+  }
+
+  /** Deletes a campaign with its contacts and attempts; not while it reaches people. */
+  async deleteCampaign(campaignId: number): Promise<void> {
+    await this.#bridge.call('delete_campaign', { campaign_id: campaignId })
+  }
+
+  /** Starts a campaign: at once, or at its moment when the schedule lies in the future. Also resumes a paused one. */
+  start(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('start', { campaign_id: campaignId })
+  }
+
+  /** Sets when the campaign starts. */
+  schedule(campaignId: number, schedule: t.Schedule): Promise<t.CampaignRecord> {
+    return this.#bridge.get('schedule', { campaign_id: campaignId, schedule: toEngine(schedule) })
+  }
+
+  /** Takes the start back: a scheduled campaign becomes a draft. */
+  unschedule(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('unschedule', { campaign_id: campaignId })
+  }
+
+  /** Holds a running campaign: when this resolves, no further hand-off of it happens on this node. */
+  pause(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('pause', { campaign_id: campaignId })
+  }
+
+  /** Lets a paused campaign go on. */
+  resume(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('resume', { campaign_id: campaignId })
+  }
+
+  /** Ends a campaign: remaining contacts become `cancelled`, running attempts finish. */
+  cancel(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('cancel', { campaign_id: campaignId })
+  }
+
+  /** Closes a campaign none of whose contacts is open as `completed`. */
+  complete(campaignId: number): Promise<t.CampaignRecord> {
+    return this.#bridge.get('complete', { campaign_id: campaignId })
+  }
+
+  /** Makes an ended campaign ready to reach contacts again, and returns how many; `start` does the rest. */
+  reExecute(campaignId: number, contacts: Reexecution = 'all'): Promise<number> {
+    return this.#bridge.get('re_execute', { campaign_id: campaignId, contacts })
+  }
+
+  /** Waits until the campaign is completed, cancelled or failed, and returns its last counters. */
+  wait(campaignId: number): Promise<t.Progress> {
+    return this.#bridge.get('wait', { campaign_id: campaignId })
+  }
+
+  /** The counters of a campaign. */
+  progress(campaignId: number): Promise<t.Progress> {
+    return this.#bridge.get('progress', { campaign_id: campaignId })
+  }
+
+  // --- contacts ----------------------------------------------------------------------------------------------------------
+
+  /** Imports contacts into a campaign or a contact list. Good rows always go in; bad ones are in the report. */
+  importContacts(owner: t.Owner, source: ImportSource, options: t.ImportOptions = {}): Promise<t.ImportReport> {
+    return this.#import('import_contacts', ownerOf(owner), source, options)
+  }
+
+  /** Adds contacts by a call, along the same path as an import. */
+  addContacts(owner: t.Owner, contacts: t.ContactRow[], options: t.ImportOptions = {}): Promise<t.ImportReport> {
+    return this.#import('import_contacts', ownerOf(owner), contacts, options)
+  }
+
+  /** One contact. */
+  getContact(contactId: number): Promise<t.Contact> {
+    return this.#bridge.get('get_contact', { contact_id: contactId })
+  }
+
+  /** Contacts of a campaign or a contact list, by ascending id. */
+  listContacts(owner: t.Owner, query: t.ContactQuery = {}): Promise<t.Page<t.Contact>> {
+    return this.#bridge.get('list_contacts', { ...ownerOf(owner), query: toEngine(query) })
+  }
+
+  /** Removes contacts that are not being contacted right now; returns how many went. */
+  removeContacts(owner: t.Owner, contactIds: number[]): Promise<number> {
+    return this.#bridge.get('remove_contacts', { ...ownerOf(owner), contact_ids: contactIds })
+  }
+
+  /** Says that a person answered back (a message, a returned call). Mixed campaigns branch on it at once. */
+  recordReply(contactId: number): Promise<t.Contact> {
+    return this.#bridge.get('record_reply', { contact_id: contactId })
+  }
+
+  /** Creates a contact list. */
+  createList(name: string, description?: string): Promise<t.ContactList> {
+    return this.#bridge.get('create_list', { name, description })
+  }
+
+  /** One contact list. */
+  getList(listId: number): Promise<t.ContactList> {
+    return this.#bridge.get('get_list', { list_id: listId })
+  }
+
+  /** Every contact list, oldest first. */
+  lists(): Promise<t.ContactList[]> {
+    return this.#bridge.get('lists', {})
+  }
+
+  /** Deletes a contact list with its contacts. Campaigns it was attached to keep theirs. */
+  async deleteList(listId: number): Promise<void> {
+    await this.#bridge.call('delete_list', { list_id: listId })
+  }
+
+  /** Copies the contacts of a list into a campaign. */
+  attachList(listId: number, campaignId: number): Promise<t.ImportReport> {
+    return this.#bridge.get('attach_list', { list_id: listId, campaign_id: campaignId })
+  }
+
+  // --- suppression -------------------------------------------------------------------------------------------------------
+
+  /** Puts numbers on the suppression list: they are not contacted any more, on any channel. */
+  async suppress(entries: string | t.Suppression | (string | t.Suppression)[]): Promise<void> {
+    await this.#bridge.call('suppress', { entries: numbers(entries) })
+  }
+
+  /** Takes numbers off the suppression list; returns how many were on it. */
+  unsuppress(keys: string | t.Suppression | (string | t.Suppression)[]): Promise<number> {
+    return this.#bridge.get('unsuppress', { keys: numbers(keys) })
+  }
+
+  /** Entries of the suppression list, by number. */
+  suppressions(query: t.SuppressionQuery = {}): Promise<t.Page<t.SuppressionEntry>> {
+    return this.#bridge.get('suppressions', { query: toEngine(query) })
+  }
+
+  /** Imports a file of numbers into the suppression list. */
+  importSuppressions(source: ImportSource, options: t.ImportOptions & { campaignId?: number; reason?: string } = {}): Promise<t.ImportReport> {
+    const { campaignId, reason, ...rest } = options
+    return this.#import('import_suppressions', { campaign_id: campaignId ?? null, reason: reason ?? 'import' }, source, rest)
+  }
+
+  /** The suppression list as CSV. */
+  async exportSuppressions(): Promise<string> {
+    return (await this.#bridge.call('export_suppressions', {})) as string
+  }
+
+  /** Whether a number is suppressed everywhere, now. */
+  isSuppressed(phoneNumber: string, defaultRegion?: string): Promise<boolean> {
+    return this.#bridge.get('is_suppressed', { key: { phone_number: phoneNumber, default_region: defaultRegion } })
+  }
+
+  // --- what happened, why, and what would happen -------------------------------------------------------------------------
+
+  /** The attempt history, newest first: of a campaign, or of what the query says. */
+  executions(query: number | t.ExecutionQuery = {}): Promise<t.Page<t.Execution>> {
+    return this.#bridge.get('executions', { query: typeof query === 'number' ? { campaign_id: query } : toEngine(query) })
+  }
+
+  /** Settled attempts of a campaign per bucket of time. */
+  timeline(campaignId: number, query: { bucketSeconds: number; from?: Date; to?: Date }): Promise<t.TimelineBucket[]> {
+    return this.#bridge.get('timeline', { campaign_id: campaignId, query: toEngine(query) })
+  }
+
+  /** Adds what a provider says after the settlement (price, transcript, receipt) to an execution. */
+  amend(executionId: number, outcome: Outcome): Promise<t.Execution> {
+    return this.#bridge.get('amend', { execution_id: executionId, outcome: toEngine(outcome) })
+  }
+
+  /** Why a campaign moves as it does: its contacts counted per reason. */
+  explainCampaign(campaignId: number): Promise<t.CampaignExplanation> {
+    return this.#bridge.get('explain_campaign', { campaign_id: campaignId })
+  }
+
+  /** Why a contact is, or is not, being reached: the gates in order, the first that blocks, and when it opens. */
+  explain(contactId: number): Promise<t.ContactExplanation> {
+    return this.#bridge.get('explain_contact', { contact_id: contactId })
+  }
+
+  /** Simulates a campaign from where it stands, on virtual time and a simulated carrier; nothing is touched. */
+  simulate(campaignId: number, options: t.SimulateOptions = {}): Promise<t.SimulationReport> {
+    return this.#bridge.get('simulate', { campaign_id: campaignId, options: toEngine(options) })
+  }
+
+  /** Renders a template with the given values, free of any campaign. */
+  async previewTemplate(
+    template: string,
+    variables: t.Data = {},
+    options: { fallbackValues?: Record<string, string>; syntax?: t.TemplateSyntax } = {},
+  ): Promise<string> {
+    const args = { template, variables, fallback_values: options.fallbackValues ?? {}, syntax: options.syntax }
+    return (await this.#bridge.call('preview_template', args)) as string
+  }
+
+  /** Renders every template of a campaign for one of its contacts. */
+  async previewContact(campaignId: number, contactId: number): Promise<Record<string, string>> {
+    return (await this.#bridge.call('preview_contact', { campaign_id: campaignId, contact_id: contactId })) as Record<string, string>
+  }
+
+  /** Looks for mistakes in the templates of a campaign. */
+  lintTemplate(campaignId: number, options: { sample?: number; segmentPrice?: number } = {}): Promise<t.LintReport> {
+    return this.#bridge.get('lint_template', { campaign_id: campaignId, options: toEngine(options) })
+  }
+
+  /** Events of one campaign, or of all, from now on. */
+  events(campaignId?: number): EventStream {
+    const stream: EventStream = new EventStream(this.#bridge, ++this.#readers, campaignId, () => this.#streams.delete(stream))
+    this.#streams.add(stream)
+    return stream
+  }
+
+  // --- the node ----------------------------------------------------------------------------------------------------------
+
+  /** Live nodes on the store. */
+  nodes(): Promise<t.NodeInfo[]> {
+    return this.#bridge.get('nodes', {})
+  }
+
+  /** Now, by the engine's clock. */
+  now(): Promise<Date> {
+    return this.#bridge.get<{ now: Date }>('now', {}).then(({ now }) => now)
+  }
+
+  /** Starts nothing new and waits for running attempts, for as long as it takes or as `patience` says; then signals are aborted. */
+  async stop(options: Patience = {}): Promise<void> {
+    await this.#bridge.call('stop', { patience: finite(options.patience ?? Infinity) })
+  }
+
+  /** Stops at once: running attempts are left behind and recovered by the next start, as after a crash. */
+  abort(): void {
+    this.#closing ??= Promise.resolve()
+    this.#end()
+  }
+
+  /**
+   * Aborts the signals of running dials, waits a little for them to end, and closes the store. With `patience` they may go on for so many
+   * seconds first. May be called more than once.
+   */
+  close(options: Patience = {}): Promise<void> {
+    this.#closing ??= this.#bridge
+      .call('close', { patience: finite(options.patience ?? 0) })
+      .then(() => undefined)
+      .finally(() => this.#end())
+    return this.#closing
+  }
+
+  #end(): void {
+    for (const stream of [...this.#streams]) void stream.return()
+    this.#bridge.end()
+  }
+
+  async #import(method: string, args: Record<string, unknown>, source: ImportSource, options: t.ImportOptions): Promise<t.ImportReport> {
+    const { onProgress, ...rest } = options
+    const watcher = onProgress && this.#bridge.add(new Watcher(onProgress, (thrown) => this.#threw('onProgress', thrown)))
+    const call = (where: Record<string, unknown>, bytes?: Uint8Array): Promise<t.ImportReport> =>
+      this.#bridge.get(method, { ...args, ...where, options: toEngine(rest), watcher }, bytes)
+    try {
+      if (typeof source === 'string') return await call({ path: source })
+      if (source instanceof URL) return await call({ path: (await import('node:url')).fileURLToPath(source) })
+      if (source instanceof Uint8Array) return await call({}, source)
+      if (Array.isArray(source)) return await call({ rows: rows(source) })
+      if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) {
+        return await call({ stream: this.#bridge.add(new Pieces(this.#bridge, source as AsyncIterable<Uint8Array | string>)) })
+      }
+      throw new InvalidError('contacts come from a path, bytes, a stream, or an array of objects', { context: { field: 'source' } })
+    } finally {
+      if (watcher !== undefined) this.#bridge.remove(watcher)
+    }
+  }
+
+  #threw(what: string, cause: unknown): void {
+    this.#tell(new UserCodeError(`\`${what}\` threw ${cause instanceof Error ? cause.name : typeof cause}`, { cause }))
+  }
+
+  #tell(error: UserCodeError): void {
+    try {
+      this.#onError?.(error)
+    } catch {
+      // Whoever is told of errors must not make more of them.
+    }
+  }
+
+  #complain(error: UserCodeError, place: { campaignId: number; contactId: number; attemptId: number }): void {
+    this.#tell(error)
+    for (const stream of this.#streams) {
+      if (stream.campaignId !== undefined && stream.campaignId !== place.campaignId) continue
+      stream.push({ type: 'error', ...place, at: new Date(), code: error.kind, message: error.message, error })
+    }
+  }
+}
+
+function ownerOf(owner: t.Owner): Record<string, unknown> {
+  return typeof owner === 'object' ? { list_id: owner.listId } : { campaign_id: owner }
+}
+
+function numbers(entries: string | t.Suppression | (string | t.Suppression)[]): unknown[] {
+  return (Array.isArray(entries) ? entries : [entries]).map((entry) => (typeof entry === 'string' ? { phone_number: entry } : toEngine(entry)))
+}
+
+// JSON has no infinity; nothing means "as long as it takes".
+function finite(seconds: number): number | null {
+  return seconds === Infinity ? null : seconds
+}
+
+class Watcher implements Target {
+  readonly #onProgress: (progress: t.ImportProgress) => void
+  readonly #threw: (thrown: unknown) => void
+
+  constructor(onProgress: (progress: t.ImportProgress) => void, threw: (thrown: unknown) => void) {
+    this.#onProgress = onProgress
+    this.#threw = threw
+  }
+
+  ask(): unknown {
+    return null
+  }
+
+  tell(value: unknown): void {
+    try {
+      this.#onProgress(fromEngine(value) as t.ImportProgress)
+    } catch (thrown) {
+      this.#threw(thrown)
+    }
+  }
+}
+
+/** A stream, piece by piece, as the engine wants them: a file of any size passes in little memory. */
+class Pieces implements Target {
+  readonly #bridge: Bridge
+  readonly #pieces: AsyncIterator<Uint8Array | string>
+
+  constructor(bridge: Bridge, source: AsyncIterable<Uint8Array | string>) {
+    this.#bridge = bridge
+    this.#pieces = source[Symbol.asyncIterator]()
+  }
+
+  async ask(_method: string, _args: unknown, id: number): Promise<unknown> {
+    const { done, value } = await this.#pieces.next()
+    this.#bridge.piece(id, done === true ? null : typeof value === 'string' ? Buffer.from(value) : value)
+    return PIECE
+  }
+}

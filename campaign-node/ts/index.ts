@@ -1,0 +1,24 @@
+/**
+ * An embeddable outbound campaign engine: calls, SMS and WhatsApp, each contact once, lawfully, at an exact pace, surviving any crash.
+ *
+ * Start with {@link Engine.open}.
+ *
+ * @packageDocumentation
+ */
+export { Engine } from './engine'
+export type { EngineOptions, ImportSource, Patience, Reexecution } from './engine'
+export { SimulatedDialer } from './dialer'
+export type {
+  Awaitable, Capabilities, DialContext, Dialer, DialRequest, FindRequest, Found, Outcome, SimulatedDialerOptions,
+} from './dialer'
+export type { Campaign, CampaignKind, ContactView, Next, Template } from './campaign'
+export { Slots, decide } from './store'
+export type * from './store'
+export {
+  CampaignError, ClosedError, ConflictError, CorruptError, DialError, FullError, InternalError, InvalidError, NotFoundError, ProviderError,
+  StaleError, StateError, TemplateError, ThrottledError, UnavailableError, UserCodeError,
+} from './errors'
+export type { DialErrorKind, ErrorDetails, ErrorKind } from './errors'
+export { EventStream } from './events'
+export type { JsonValue } from './convert'
+export type * from './types'
