@@ -20,6 +20,7 @@ pub mod store;
 pub mod template;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod wire;
 
 pub use engine::{Engine, EngineBuilder, EngineOptions, EventStream};
 pub use error::{Error, Kind, Result, Retry};

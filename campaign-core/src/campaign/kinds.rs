@@ -4,6 +4,7 @@ use super::spec::CampaignSpec;
 use crate::contact::{Contact, ContactStatus, PlannedStep, Reason};
 use crate::error::Result;
 use crate::outcome::Attempt;
+use crate::template::Template;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -55,6 +56,11 @@ pub trait Campaign: Send + Sync + 'static {
     fn message_template(&self, step: &PlannedStep) -> &str {
         let _ = step;
         "sms_message"
+    }
+
+    /// Templates of its own, by name, in place of or beside those of the spec. Asked once, when the campaign is made ready to run.
+    fn templates(&self) -> Vec<(String, Arc<dyn Template>)> {
+        Vec::new()
     }
 }
 

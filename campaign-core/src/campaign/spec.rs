@@ -98,6 +98,25 @@ fn yes() -> bool {
     true
 }
 
+/// In a merge patch null means "the default", so there is a word for "no limit".
+fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        Unlimited,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a whole number of at least 1, or \"unlimited\"")]
+    enum Limit {
+        Number(Option<u32>),
+        Word(Word),
+    }
+    Ok(match Limit::deserialize(deserializer)? {
+        Limit::Number(number) => number,
+        Limit::Word(Word::Unlimited) => None,
+    })
+}
+
 /// When and how often to try again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -310,9 +329,11 @@ pub struct CampaignSpec {
     pub retry_delay_minutes: u32,
     /// Finer rules for retries.
     pub retry: RetryPolicy,
-    /// Attempts at once. Default 5. `None`: no limit of its own.
+    /// Attempts at once. Default 5. `None` (written `null` or `"unlimited"`): no limit of its own.
+    #[serde(deserialize_with = "limit")]
     pub concurrent_limit: Option<u32>,
-    /// Starts in any 60 s. Default 10. `None`: no limit of its own.
+    /// Starts in any 60 s. Default 10. `None` (written `null` or `"unlimited"`): no limit of its own.
+    #[serde(deserialize_with = "limit")]
     pub rate_limit_per_minute: Option<u32>,
     /// Starts per calendar day in `time_zone`, at least 1.
     pub calls_per_day: Option<u32>,

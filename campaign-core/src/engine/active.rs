@@ -117,10 +117,13 @@ impl Core {
     pub(crate) fn activate(&self, record: CampaignRecord) -> Result<Active> {
         let spec = &record.spec;
         let policy = self.policy(spec)?;
+        let own = catch_unwind(AssertUnwindSafe(|| policy.templates()))
+            .map_err(|_| Error::new(Kind::User, "the campaign panicked when it was asked for its templates"))?;
+        let templates = own.into_iter().fold(TemplateSet::compile(spec)?, |set, (name, template)| set.with(&name, template));
         Ok(Active {
             policy,
             windows: CompiledWindows::new(&spec.windows, &spec.time_zone)?,
-            templates: TemplateSet::compile(spec)?,
+            templates,
             zone: TimeZone::get(&spec.time_zone).map_err(|error| {
                 Error::invalid("time_zone", format!("{:?} is not an IANA time zone", spec.time_zone)).with_source(error)
             })?,

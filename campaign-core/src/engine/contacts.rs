@@ -4,7 +4,7 @@ use super::Engine;
 use super::core::Core;
 use super::handoff::view;
 use super::starts;
-use crate::campaign::{CampaignStatus, Next};
+use crate::campaign::Next;
 use crate::contact::{Contact, ContactSource, ContactStatus, NewContact, Owner};
 use crate::id::{CampaignId, ContactId, ListId};
 use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, Progress};
@@ -122,13 +122,7 @@ impl Engine {
     /// Whether contacts may be added: the owner exists, and a campaign has not ended. An ended one would leave them pending for ever.
     async fn open_for_contacts(&self, owner: Owner) -> Result<()> {
         match owner {
-            Owner::Campaign(campaign) => match self.core.record(campaign).await?.status {
-                status @ (CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed) => {
-                    let message = format!("the campaign is {status}; re-execute it before adding contacts");
-                    Err(Error::new(Kind::State, message).with("campaign", campaign))
-                }
-                _ => Ok(()),
-            },
+            Owner::Campaign(campaign) => crate::store::open_for_contacts(&self.core.record(campaign).await?),
             Owner::List(list) => self.get_list(list).await.map(drop),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::active::Active;
 use super::builder::EngineOptions;
+use super::clock::Clock;
 use super::events::Hub;
 use super::settler::Ended;
 use super::{Engine, closed, node, recover, run, settler};
@@ -37,7 +38,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) token: NodeToken,
-    /// By the node's own clock, counted from before the last renewal was asked for.
+    /// By the machine's own clock, counted from before the last renewal was asked for: moving the engine's clock stretches no lease.
     pub(crate) valid_until: Timestamp,
 }
 
@@ -71,6 +72,7 @@ pub(crate) struct Core {
     /// Whose limits those of the provider are; set whenever it has any, named or not.
     pub(crate) account: Option<Arc<str>>,
     pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) clock: Clock,
     pub(crate) options: EngineOptions,
     pub(crate) kinds: HashMap<String, Arc<dyn CampaignKind>>,
     pub(crate) hub: Hub,
@@ -125,6 +127,7 @@ impl Core {
             hub: Hub::new(options.event_buffer),
             store,
             dialer,
+            clock: Clock::new(Arc::clone(&executor)),
             executor,
             options,
             kinds,
@@ -149,12 +152,15 @@ impl Core {
         core.spawn(super::starts::finish_cancellations(Arc::clone(&core)));
         core.spawn(super::events::pump(Arc::clone(&core)));
         core.spawn(run::run(Arc::clone(&core)));
+        if let Some(wakes) = core.store.wakes() {
+            core.spawn(super::events::heed(Arc::clone(&core), wakes));
+        }
         let alive = Arc::new(StopOnDrop(Arc::clone(&core)));
         Ok(Engine { core, _alive: alive })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.executor.now()
+        self.clock.now()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -181,17 +187,17 @@ impl Core {
     }
 
     pub(crate) async fn sleep(&self, duration: Duration) {
-        self.executor.sleep_until(later(self.now(), duration)).await;
+        self.clock.sleep_until(later(self.now(), duration)).await;
     }
 
     /// Whether this node still holds the lease under this token.
     pub(crate) fn holds(&self, token: NodeToken) -> bool {
-        let now = self.now();
+        let now = self.clock.own();
         self.lease.lock().is_some_and(|lease| lease.token == token && now < lease.valid_until)
     }
 
     pub(crate) fn token(&self) -> Result<NodeToken> {
-        let now = self.now();
+        let now = self.clock.own();
         self.lease
             .lock()
             .filter(|lease| now < lease.valid_until)
@@ -245,6 +251,17 @@ impl Core {
             if at < agenda.look_at {
                 agenda.look_at = at;
                 self.wake.notify_one();
+            }
+        }
+    }
+
+    /// Another node has written something: whatever waits for more than the passing of time is looked at.
+    pub(crate) fn look_around(&self) {
+        let now = self.now();
+        for agenda in self.agenda.lock().values_mut() {
+            let only_time = agenda.block.as_ref().is_some_and(|block| block.opens_at.is_some());
+            if !only_time {
+                agenda.look_at = agenda.look_at.min(now);
             }
         }
     }

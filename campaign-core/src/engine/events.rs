@@ -17,12 +17,14 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// Counters of a campaign are sent at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Commits that follow each other closely are read together.
 const COALESCE: Duration = Duration::from_millis(20);
+/// Other nodes' commits make this node look at most this often.
+const BETWEEN_WAKES: Duration = Duration::from_millis(100);
 /// Events per read.
 const PAGE: u32 = 1000;
 
@@ -116,7 +118,7 @@ pub(crate) async fn pump(core: Arc<Core>) {
         tokio::select! {
             biased;
             () = core.hub.committed.notified() => {}
-            () = core.executor.sleep_until(until.unwrap_or(Timestamp::MAX)), if until.is_some() => {}
+            () = core.clock.sleep_until(until.unwrap_or(Timestamp::MAX)), if until.is_some() => {}
         }
         if core.hub.forget().await {
             dirty.clear();
@@ -136,6 +138,16 @@ pub(crate) async fn pump(core: Arc<Core>) {
             }
         }
         core.sleep(COALESCE).await;
+    }
+}
+
+/// Looks when another node has written something, not only every `poll_interval`.
+pub(crate) async fn heed(core: Arc<Core>, mut wakes: watch::Receiver<u64>) {
+    while wakes.changed().await.is_ok() {
+        core.look_around();
+        core.changed();
+        // A busy cluster says so all the time; a node looks a few times a second.
+        core.sleep(BETWEEN_WAKES).await;
     }
 }
 

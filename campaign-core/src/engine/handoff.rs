@@ -17,7 +17,7 @@ use crate::store::{Claimed, Placed};
 use crate::{Error, Kind, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,22 +25,22 @@ use std::time::Duration;
 
 /// A call that lasts this much longer than its longest ring, talk and request time together is given up as lost.
 const OVERTIME: Duration = Duration::from_secs(60);
+/// A hand-off happens this soon after its last look at the store began, or it looks again.
+pub(crate) const LOOK_LASTS: Duration = Duration::from_millis(300);
 /// A refused contact waits at least this long.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Carries one claimed attempt through. `drift` is what the node's clock is ahead of the store's.
-pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Claimed, changes: u64, drift: SignedDuration) {
-    let Claimed { mut attempt, contact, history } = claimed;
-    attempt.start_at = attempt.start_at.saturating_add(drift).unwrap_or(attempt.start_at);
-    attempt.not_after = attempt.not_after.saturating_add(drift).unwrap_or(attempt.not_after);
+/// Carries one claimed attempt through.
+pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Claimed, changes: u64) {
+    let Claimed { attempt, contact, history } = claimed;
     if core.now() < attempt.start_at {
-        core.executor.sleep_until(attempt.start_at).await;
+        core.clock.sleep_until(attempt.start_at).await;
     }
     let mut subject = Subject { active, attempt, contact, history };
 
     // From the last look at the store to the first poll of the dialer; see `Core::admission`.
     let admission = core.admission.read().await;
-    let request = match admit(&core, &mut subject, changes).await {
+    let request = match admit_fresh(&core, &mut subject, changes).await {
         Ok(request) => request,
         Err(ended) => {
             drop(admission);
@@ -64,7 +64,7 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
     let result = match first {
         std::task::Poll::Ready(result) => result,
         std::task::Poll::Pending => {
-            let overdue = core.executor.sleep_until(super::core::later(started_at, longest));
+            let overdue = core.clock.sleep_until(super::core::later(started_at, longest));
             tokio::select! {
                 biased;
                 result = &mut dial => result,
@@ -82,6 +82,17 @@ pub(crate) struct Subject {
     pub(crate) attempt: Attempt,
     pub(crate) contact: Contact,
     pub(crate) history: Vec<Attempt>,
+}
+
+/// The gates, on a look at the store that is recent enough for [`Core::acknowledge`] to reckon with on other nodes.
+async fn admit_fresh(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<DialRequest, Box<Ended>> {
+    loop {
+        let looked_at = core.clock.own();
+        let request = admit(core, subject, changes).await?;
+        if core.clock.own() <= super::core::later(looked_at, LOOK_LASTS) {
+            return Ok(request);
+        }
+    }
 }
 
 /// The gates at the instant of hand-off. `Err` is the settlement of an attempt that must not be handed over.
@@ -265,7 +276,7 @@ impl DialHost for Host {
     }
 
     fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
-        self.core.executor.sleep_until(until)
+        self.core.clock.sleep_until(until)
     }
 
     fn placed(&self, provider_ref: String) -> BoxFuture<'static, Result<()>> {

@@ -12,6 +12,7 @@ use crate::store::{BulkAction, CampaignQuery, NewCampaign, Page, SaveGuard, Sele
 use crate::template::TemplateSet;
 use crate::{Error, Kind, Result};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Which contacts a re-execution reaches again.
@@ -200,7 +201,7 @@ impl Engine {
             .await
     }
 
-    /// Holds a running campaign. When this returns, no further hand-off of it happens on this node; running attempts finish.
+    /// Holds a running campaign. When this returns, no further hand-off of it happens, on any node; running attempts finish.
     ///
     /// # Errors
     /// [`Kind::State`] when it is not running.
@@ -335,6 +336,9 @@ impl Engine {
     }
 }
 
+/// How long a change waits for the other nodes: [`handoff::LOOK_LASTS`], and as long again and more for the way from there to the dialer.
+const OTHERS_LOOK: Duration = Duration::from_millis(600);
+
 impl Core {
     /// Whether one of these is a terminal contact of the campaign.
     async fn any_ended(&self, campaign: CampaignId, ids: &[ContactId]) -> Result<bool> {
@@ -350,8 +354,23 @@ impl Core {
     }
 
     /// Waits until every hand-off that was admitted before the last change has happened: what the caller is told next is true.
+    ///
+    /// On this node a lock says so. Other nodes are not asked: each hands over within [`handoff::LOOK_LASTS`] of its last look at the
+    /// store or looks again, so after that time, and some for a busy machine, none acts on what was true before.
     pub(crate) async fn acknowledge(&self) {
         drop(self.admission.write().await);
+        if self.options.poll_interval.is_some() && self.others_live().await {
+            self.sleep(OTHERS_LOOK).await;
+        }
+    }
+
+    /// Whether other nodes live on the store; when that cannot be known, yes.
+    async fn others_live(&self) -> bool {
+        let own = self.lease.lock().map(|lease| lease.token.node);
+        match self.guarded(self.store.nodes(self.now())).await {
+            Ok(nodes) => nodes.iter().any(|node| Some(node.id) != own),
+            Err(_) => true,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod active;
 mod builder;
+mod clock;
 mod contacts;
 mod core;
 mod events;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 /// Registers the node and takes the lease.
 pub(crate) async fn register(core: &Arc<Core>) -> Result<()> {
-    let before = core.now();
+    let (own, before) = (core.clock.own(), core.now());
     let node = NewNode { name: core.options.node_name.clone(), lease: lease(core), now: before };
     let registered = core.guarded(core.store.register_node(node)).await?;
-    *core.lease.lock() = Some(Lease { token: registered.token, valid_until: later(before, core.options.lease) });
+    core.clock.heard(own, registered.now);
+    *core.lease.lock() = Some(Lease { token: registered.token, valid_until: later(own, core.options.lease) });
     Ok(())
 }
 
@@ -23,8 +24,9 @@ pub(crate) async fn keep_lease(core: Arc<Core>) {
             return;
         }
         let Some(lease_held) = *core.lease.lock() else { return };
-        let before = core.now();
-        let renewed = core.guarded(core.store.renew_node(RenewNode { token: lease_held.token, lease: lease(&core), now: before })).await;
+        let before = core.clock.own();
+        let renewed =
+            core.guarded(core.store.renew_node(RenewNode { token: lease_held.token, lease: lease(&core), now: core.now() })).await;
         match renewed {
             Ok(()) => {
                 let mut held = core.lease.lock();

@@ -76,7 +76,7 @@ pub(crate) enum Doubt {
 /// Asks the provider until it knows, or until nobody can know any more. `since` is the last moment the attempt can have been handed over.
 pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp, doubt: Doubt) {
     let capabilities = &core.capabilities;
-    core.executor.sleep_until(later(since, capabilities.lookup_lag)).await;
+    core.clock.sleep_until(later(since, capabilities.lookup_lag)).await;
     let spec = &subject.active.record.spec;
     let longest =
         Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;
@@ -127,7 +127,7 @@ pub(crate) async fn resolve(core: Arc<Core>, subject: Subject, since: Timestamp,
         if now >= give_up {
             return core.end(in_doubt(&core, &subject, since));
         }
-        core.executor.sleep_until(later(now, delay).min(give_up)).await;
+        core.clock.sleep_until(later(now, delay).min(give_up)).await;
         delay = (delay * 2).min(Duration::from_secs(60));
     }
 }

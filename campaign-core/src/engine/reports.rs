@@ -9,7 +9,7 @@ use crate::id::{CampaignId, ContactId, Money};
 use crate::outcome::{Attempt, Outcome};
 use crate::policy::metrics;
 use crate::store::{AttemptQuery, ContactQuery, Page, Paging, TimelineBucket, TimelineQuery};
-use crate::template::{LintReport, TemplateSet};
+use crate::template::LintReport;
 use crate::{Error, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -85,17 +85,18 @@ impl Engine {
         crate::template::preview(source, syntax, values, fallbacks)
     }
 
-    /// Renders every template of a campaign for one of its contacts.
+    /// Renders every template of a campaign for one of its contacts, those that its kind brings along too.
     ///
     /// # Errors
-    /// [`crate::Kind::NotFound`] for an unknown campaign or contact, [`crate::Kind::Template`] when one fails.
+    /// [`crate::Kind::NotFound`] for an unknown campaign or contact, [`crate::Kind::Template`] when one fails, [`crate::Kind::Invalid`]
+    /// when the campaign's kind is not registered with this engine.
     pub async fn preview_contact(&self, campaign: CampaignId, contact: ContactId) -> Result<BTreeMap<String, String>> {
-        let record = self.core.record(campaign).await?;
+        let active = self.core.fresh(campaign).await?;
         let contact = self.get_contact(contact).await?;
         if contact.owner != Owner::Campaign(campaign) {
             return Err(Error::not_found("contact", contact.id).with("campaign", campaign));
         }
-        let templates = TemplateSet::compile(&record.spec)?;
+        let templates = &active.templates;
         let extra = Variables::new();
         templates.names().map(|name| Ok((name.to_owned(), templates.render(name, &contact.person, &extra)?))).collect()
     }

@@ -11,16 +11,20 @@ use crate::campaign::{CampaignRecord, CampaignStatus};
 use crate::contact::{Reason, ZoneKey};
 use crate::event::EventKind;
 use crate::id::CampaignId;
+use crate::outcome::AttemptState;
 use crate::policy::limits::{LimitBlock, LimitKind, LimitScope};
 use crate::policy::share::{Demand, divide};
 use crate::policy::transition::CampaignEvent;
 use crate::schedule::ZoneClock;
-use crate::store::{BulkAction, CampaignQuery, ClaimRequest, Claims, Paging};
+use crate::store::{BulkAction, CampaignQuery, ClaimRequest, Claimed, Claims, Paging};
 use crate::{Kind, Result};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// Where several processes may share the store, a campaign is looked at this often even when nothing is expected to happen.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs until the node drains.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -45,7 +49,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         tokio::select! {
             biased;
             () = core.wake.notified() => {}
-            () = core.executor.sleep_until(until) => {}
+            () = core.clock.sleep_until(until) => {}
         }
     }
 }
@@ -268,14 +272,19 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
         grace,
         now,
     };
-    let claims = core.guarded(core.store.claim(request)).await?;
-    let Claims { claimed, campaign_changed, block, passed_over, more, now: store_now } = claims;
+    let asked_at = core.clock.own();
+    let claims = match core.guarded(core.store.claim(request.clone())).await {
+        // The answer may have been lost after the claim was stored; nobody else would ever look at what it took.
+        Err(error) if error.kind() == Kind::Unavailable => {
+            core.spawn(claim_again(Arc::clone(core), Arc::clone(active), request, changes));
+            return Err(error);
+        }
+        claims => claims?,
+    };
+    core.clock.heard(asked_at, claims.now);
+    let Claims { claimed, campaign_changed, block, passed_over, more, now: _ } = claims;
     let (some, passed) = (!claimed.is_empty(), passed_over > 0);
-    let here = core.now();
-    for claimed in claimed {
-        core.take_off(id);
-        core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes, here.duration_since(store_now)));
-    }
+    hand_over(core, active, claimed, changes);
     if some || passed {
         core.hub.committed();
     }
@@ -293,6 +302,35 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
         (false, true) => later(now, Duration::from_millis(1)),
         (false, false) => next.min(later(now, core.options.look_ahead / 2)),
     }))
+}
+
+fn hand_over(core: &Arc<Core>, active: &Arc<Active>, claimed: Vec<Claimed>, changes: u64) {
+    for claimed in claimed {
+        core.take_off(active.id());
+        core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes));
+    }
+}
+
+/// Repeats a claim whose answer was lost until the store says what became of it: the same request names the same attempts. They are
+/// handed over or given back like any others; most are too late by now.
+async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest, changes: u64) {
+    let mut wait = Duration::from_millis(100);
+    while core.phase() == Phase::Running {
+        core.sleep(wait).await;
+        wait = (2 * wait).min(Duration::from_secs(5));
+        match core.guarded(core.store.claim(request.clone())).await {
+            Ok(claims) => {
+                // Of a claim that was answered after all, what has been settled since is nobody's business any more.
+                let open = claims.claimed.into_iter().filter(|claimed| claimed.attempt.state == AttemptState::Claimed).collect();
+                hand_over(&core, &active, open, changes);
+                core.changed();
+                return;
+            }
+            Err(error) if error.kind() == Kind::Unavailable => {}
+            // A lost lease leaves them to recovery, and what is refused was not stored.
+            Err(_) => return,
+        }
+    }
 }
 
 /// When a limit that was met is worth another try.
@@ -332,7 +370,9 @@ async fn spent_out(core: &Arc<Core>, active: &Arc<Active>) -> Result<()> {
 
 fn schedule(core: &Arc<Core>, id: CampaignId, next: Next) {
     if let Some(agenda) = core.agenda.lock().get_mut(&id) {
-        agenda.look_at = agenda.by_deadline(next.at, core.now());
+        // Other nodes add and settle contacts, too, and may be gone before they say so.
+        let at = core.options.poll_interval.map_or(next.at, |_| next.at.min(later(core.now(), LOOK_AGAIN)));
+        agenda.look_at = agenda.by_deadline(at, core.now());
         agenda.block = next.block;
         agenda.failures = if next.failed { agenda.failures.saturating_add(1) } else { 0 };
     }

@@ -4,9 +4,10 @@ use super::core::{Core, earlier};
 use super::starts;
 use crate::contact::ContactStatus;
 use crate::id::{CampaignId, Money, NodeToken};
+use crate::outcome::Outcome;
 use crate::phone::PhoneNumber;
 use crate::policy::limits::LimitKind;
-use crate::store::{SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, Suppression, SuppressionScope};
+use crate::store::{AttemptEnd, SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, Suppression, SuppressionScope};
 use crate::{Kind, Result};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -43,21 +44,51 @@ pub(crate) async fn settle_outcomes(core: Arc<Core>, mut outcomes: mpsc::Unbound
             by_token.entry((ended.token.node.0, ended.token.epoch)).or_default().push(ended);
         }
         for (_, group) in by_token {
-            settle(&core, group).await;
+            let mut groups = vec![group];
+            while let Some(group) = groups.pop() {
+                if let Err(mut refused) = settle(&core, group).await {
+                    // One that cannot be stored must not hold up the others: halved until it is alone.
+                    if refused.len() > 1 {
+                        groups.push(refused.split_off(refused.len() / 2));
+                        groups.push(refused);
+                    } else if let Some(plainer) = refused.pop().and_then(|ended| without_data(&core, ended)) {
+                        groups.push(vec![plainer]);
+                    }
+                }
+            }
         }
     }
 }
 
-/// Settles a batch, and does not give up while the store is away: what happened must not be forgotten.
-async fn settle(core: &Arc<Core>, group: Vec<Ended>) {
-    let Some(token) = group.first().map(|ended| ended.token) else { return };
+/// What is left of a settlement the store refuses when nothing a provider made up is in it; `None` when that was refused, too.
+fn without_data(core: &Core, mut ended: Ended) -> Option<Ended> {
+    tracing::error!(attempt = %ended.settlement.attempt, "the store refuses a settlement");
+    if let AttemptEnd::Finished(outcome) = &mut ended.settlement.end
+        && (outcome.provider_ref.is_some() || outcome.detail.is_some() || !outcome.data.is_empty())
+    {
+        *outcome = Outcome { provider_ref: None, detail: None, data: Default::default(), ..outcome.clone() };
+        return Some(ended);
+    }
+    // It stays open in the store, for people to look at.
+    core.land(ended.campaign);
+    None
+}
+
+/// Settles a batch, and does not give up while the store is away: what happened must not be forgotten. A batch the store refuses comes
+/// back.
+async fn settle(core: &Arc<Core>, group: Vec<Ended>) -> std::result::Result<(), Vec<Ended>> {
+    let Some(token) = group.first().map(|ended| ended.token) else { return Ok(()) };
     let settlements: Arc<[Settlement]> = group.iter().map(|ended| ended.settlement.clone()).collect();
     let mut failures = 0u32;
     let reply = loop {
         let request = SettleRequest { token, settlements: Arc::clone(&settlements), now: core.now() };
         match core.guarded(core.store.settle(request)).await {
             Ok(reply) => break reply,
-            Err(error) if error.kind() == Kind::Closed => return,
+            Err(error) if error.kind() == Kind::Closed => return Ok(()),
+            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Full) => {
+                tracing::error!(%error, attempts = settlements.len(), "settling was refused");
+                return Err(group);
+            }
             Err(error) => {
                 tracing::error!(%error, attempts = settlements.len(), "settling failed; trying again");
                 core.sleep(Duration::from_millis(50) * 2u32.saturating_pow(failures.min(8))).await;
@@ -71,6 +102,7 @@ async fn settle(core: &Arc<Core>, group: Vec<Ended>) {
             tracing::warn!(%error, campaign = %campaign.campaign, "after settling");
         }
     }
+    Ok(())
 }
 
 /// Counts the attempts out, and tells the loop when to look at their campaigns.

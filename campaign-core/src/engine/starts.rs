@@ -1,14 +1,14 @@
 //! Runs begin, end and follow each other.
 
 use super::core::Core;
-use crate::campaign::CampaignStatus;
+use crate::campaign::{CampaignRecord, CampaignStatus, RunState};
 use crate::contact::Reason;
 use crate::event::EventKind;
 use crate::id::CampaignId;
 use crate::policy::transition::{self, CampaignEvent};
 use crate::schedule::{PastDue, Schedule};
 use crate::store::{BulkAction, BulkChange, CampaignQuery, Paging, SaveGuard, Selection};
-use crate::{Kind, Result};
+use crate::{Error, Kind, Result};
 use jiff::SignedDuration;
 use std::sync::Arc;
 
@@ -42,33 +42,52 @@ pub(crate) fn begin_due(core: &Arc<Core>) {
 async fn begin(core: &Arc<Core>, id: CampaignId) -> Result<()> {
     let now = core.now();
     let record = core.record(id).await?;
-    if record.status != CampaignStatus::Scheduled {
+    // Another node may have begun this run, and even ended it, since it was found due.
+    if record.status != CampaignStatus::Scheduled || !record.run.resetting && record.run.next_start.is_some_and(|at| at > now) {
         return Ok(());
     }
+    let seen = (record.status, record.run);
     let late = record.run.next_start.is_some_and(|at| now.duration_since(at) > PAST_DUE_AFTER);
     if late && !record.run.resetting {
         match record.spec.schedule.past_due() {
             PastDue::Run => {}
-            PastDue::Skip => return skip(core, id).await,
+            PastDue::Skip => return skip(core, id, &seen).await,
             PastDue::Hold => {
                 return core
                     .change(id, None, |record| {
+                        unchanged(record, &seen)?;
                         record.status = transition::campaign(record.status, CampaignEvent::Pause)?.to();
                         record.reason = Some(Reason::new("past_due", "The start has passed; resume the campaign to run it now."));
                         Ok(())
                     })
                     .await
-                    .map(drop);
+                    .map(drop)
+                    .or_else(done_by_others);
             }
         }
     }
-    start_run(core, id).await
+    start_run_seen(core, id, &seen).await.or_else(done_by_others)
+}
+
+/// What a run is begun from: where the campaign stood when it was found due.
+type Seen = (CampaignStatus, RunState);
+
+fn unchanged(record: &CampaignRecord, seen: &Seen) -> Result<()> {
+    if (record.status, &record.run) == (seen.0, &seen.1) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::State, "the run was begun or changed by somebody else"))
+}
+
+fn done_by_others(error: Error) -> Result<()> {
+    if error.kind() == Kind::State { Ok(()) } else { Err(error) }
 }
 
 /// Leaves a past occurrence out.
-async fn skip(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+async fn skip(core: &Arc<Core>, id: CampaignId, seen: &Seen) -> Result<()> {
     let now = core.now();
     core.change(id, None, |record| {
+        unchanged(record, seen)?;
         record.run.next_start = record.spec.schedule.next_start(now);
         record.reason = Some(Reason::new("past_due", "A start whose moment had passed was left out."));
         let event = match (record.run.next_start, &record.spec.schedule) {
@@ -81,12 +100,19 @@ async fn skip(core: &Arc<Core>, id: CampaignId) -> Result<()> {
     })
     .await
     .map(drop)
+    .or_else(done_by_others)
 }
 
 /// Starts the first run as it is; for a later one, puts every contact back to pending first. A crash in between goes on where it was.
 pub(crate) async fn start_run(core: &Arc<Core>, id: CampaignId) -> Result<()> {
+    let record = core.record(id).await?;
+    start_run_seen(core, id, &(record.status, record.run)).await
+}
+
+async fn start_run_seen(core: &Arc<Core>, id: CampaignId, seen: &Seen) -> Result<()> {
     let marked = core
         .change(id, None, |record| {
+            unchanged(record, seen)?;
             if record.started_at.is_some() && !record.run.resetting {
                 record.run.number += 1;
                 record.run.resetting = true;
@@ -98,7 +124,9 @@ pub(crate) async fn start_run(core: &Arc<Core>, id: CampaignId) -> Result<()> {
         bulk(core, id, BulkAction::Reset { run: marked.run.number }).await?;
     }
     let now = core.now();
+    let seen = (marked.status, marked.run);
     core.change(id, None, |record| {
+        unchanged(record, &seen)?;
         record.status = transition::campaign(record.status, CampaignEvent::Start)?.to();
         record.reason = None;
         record.run.resetting = false;

@@ -138,7 +138,8 @@ pub struct Ledger {
 }
 
 /// How an attempt gives back what it had reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Release {
     /// It was handed over and cost this much.
     Used(Money),
@@ -191,7 +192,7 @@ pub enum LimitKind {
 }
 
 /// One start that has been reserved.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// When it starts.
     pub start_at: Timestamp,

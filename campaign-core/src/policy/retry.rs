@@ -178,23 +178,35 @@ fn finish_as(history: &[Attempt], tries: usize, ending: Disposition) -> Next {
     let success = history.iter().rev().filter_map(Attempt::disposition).find(|ending| ending.is_success());
     let ending = success.unwrap_or(ending);
     let attempts = if tries == 1 { "1 attempt".to_owned() } else { format!("{tries} attempts") };
-    let (status, text) = match ending {
-        Disposition::Answered => (ContactStatus::Completed, "The person answered.".to_owned()),
-        Disposition::Sent => (ContactStatus::Completed, "The message was sent.".to_owned()),
-        Disposition::Delivered => (ContactStatus::Completed, "The message was delivered.".to_owned()),
-        Disposition::NoAnswer => (ContactStatus::NoAnswer, format!("No answer after {attempts}.")),
-        Disposition::Busy => (ContactStatus::Busy, format!("Busy after {attempts}.")),
-        Disposition::Voicemail => (ContactStatus::Voicemail, format!("Voicemail after {attempts}.")),
-        Disposition::Rejected => (ContactStatus::Failed, format!("Rejected after {attempts}.")),
-        Disposition::Failed => (ContactStatus::Failed, format!("Failed after {attempts}.")),
-        Disposition::Undeliverable => (ContactStatus::Failed, "The number cannot be reached this way.".to_owned()),
-        Disposition::Cancelled => (ContactStatus::Failed, "The attempt was given up before it connected.".to_owned()),
-        Disposition::InDoubt => {
-            (ContactStatus::Failed, "Nobody can say whether the person was reached, so they are not contacted again.".to_owned())
-        }
-        Disposition::OptedOut => (ContactStatus::Skipped, "The person asked not to be contacted again.".to_owned()),
+    let text = match ending {
+        Disposition::Answered => "The person answered.".to_owned(),
+        Disposition::Sent => "The message was sent.".to_owned(),
+        Disposition::Delivered => "The message was delivered.".to_owned(),
+        Disposition::NoAnswer => format!("No answer after {attempts}."),
+        Disposition::Busy => format!("Busy after {attempts}."),
+        Disposition::Voicemail => format!("Voicemail after {attempts}."),
+        Disposition::Rejected => format!("Rejected after {attempts}."),
+        Disposition::Failed => format!("Failed after {attempts}."),
+        Disposition::Undeliverable => "The number cannot be reached this way.".to_owned(),
+        Disposition::Cancelled => "The attempt was given up before it connected.".to_owned(),
+        Disposition::InDoubt => "Nobody can say whether the person was reached, so they are not contacted again.".to_owned(),
+        Disposition::OptedOut => "The person asked not to be contacted again.".to_owned(),
     };
-    finish(status, ending.as_str(), text)
+    finish(status_of(ending), ending.as_str(), text)
+}
+
+/// What a contact becomes when nothing follows an attempt that ended like this.
+pub fn status_of(ending: Disposition) -> ContactStatus {
+    match ending {
+        Disposition::Answered | Disposition::Sent | Disposition::Delivered => ContactStatus::Completed,
+        Disposition::NoAnswer => ContactStatus::NoAnswer,
+        Disposition::Busy => ContactStatus::Busy,
+        Disposition::Voicemail => ContactStatus::Voicemail,
+        Disposition::Rejected | Disposition::Failed | Disposition::Undeliverable | Disposition::Cancelled | Disposition::InDoubt => {
+            ContactStatus::Failed
+        }
+        Disposition::OptedOut => ContactStatus::Skipped,
+    }
 }
 
 /// A delay in words, to the minute: `30 minutes`, `1 hour 5 minutes`, `2 days`.

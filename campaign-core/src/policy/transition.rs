@@ -6,6 +6,7 @@
 use crate::campaign::CampaignStatus;
 use crate::contact::ContactStatus;
 use crate::error::{Error, Kind, Result};
+use serde::Serialize;
 
 /// What happens to a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +103,7 @@ pub const CAMPAIGN: &[(CampaignStatus, CampaignEvent, CampaignStatus, &str)] = &
 ];
 
 /// A legal change of a contact's status. Made by [`contact`] only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct ContactTransition {
     from: ContactStatus,
     to: ContactStatus,

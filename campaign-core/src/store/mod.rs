@@ -1,17 +1,28 @@
 //! Where everything durable lives.
 //!
-//! [`ContactStore`] is the least an implementer must write; everything convenient is on [`crate::Engine`]. Two stores come with
-//! the crate: [`MemoryStore`], written to be read, and [`SqliteStore`], the embedded default. `docs/write-a-store.md` walks
+//! [`ContactStore`] is the least an implementer must write; everything convenient is on [`crate::Engine`]. Three stores come with
+//! the crate: [`MemoryStore`], written to be read, [`SqliteStore`], the embedded default, and `PostgresStore` (feature `postgres`), which
+//! several machines share. `docs/write-a-store.md` walks
 //! through a third, and [`crate::testkit`] proves it.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod codes;
 pub(crate) mod copy;
 pub mod memory;
+mod open;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod tally;
 mod types;
 
 pub use copy::{Copied, copy_store};
 pub use memory::MemoryStore;
+pub use open::open_store;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore, StoreClock};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use types::*;
@@ -26,6 +37,19 @@ use crate::policy::limits::{Ledger, LimitScope};
 use crate::policy::metrics::Counts;
 use async_trait::async_trait;
 use jiff::Timestamp;
+
+/// Refuses contacts for a campaign that has ended. Stores look in the transaction that adds, so that none slips in while it ends.
+///
+/// # Errors
+/// [`crate::Kind::State`] when it is completed, cancelled or failed.
+pub fn open_for_contacts(record: &CampaignRecord) -> Result<()> {
+    use crate::campaign::CampaignStatus::{Cancelled, Completed, Failed};
+    if matches!(record.status, Completed | Cancelled | Failed) {
+        let message = format!("the campaign is {}; re-execute it before adding contacts", record.status);
+        return Err(crate::Error::new(crate::Kind::State, message).with("campaign", record.id));
+    }
+    Ok(())
+}
 
 /// Durable storage of campaigns, contacts and attempts.
 ///
@@ -86,6 +110,9 @@ pub trait ContactStore: Send + Sync + 'static {
 
     /// Adds contacts to a campaign or a contact list; a phone number is unique per owner. Results are in the order of the batch.
     /// Suppressed numbers are added with status `skipped`. New contacts are `pending`, due at `now`, in the campaign's current run.
+    ///
+    /// # Errors
+    /// [`crate::Kind::State`] when the campaign has ended: nobody would look at them any more.
     async fn add_contacts(&self, add: AddContacts) -> Result<Vec<Added>>;
 
     /// One contact.
@@ -214,6 +241,12 @@ pub trait ContactStore: Send + Sync + 'static {
     /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off. Callers compare it with what they saw in this process, so
     /// a store that no other process shares may begin anew when it is opened.
     async fn changes(&self) -> Result<u64>;
+
+    /// Moves when another process may have written something worth looking at: events, a change, contacts that are due. Only a hint that
+    /// saves waiting for the next look, so a store has none unless it says so.
+    fn wakes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
 
     /// What happened since the cursor, in the order it was committed: attempts claimed (`contact_started`) and settled (`contact_completed`
     /// when [`crate::outcome::Disposition::is_success`], else `contact_failed`; refused and unused ones are silent), and what

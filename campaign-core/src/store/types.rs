@@ -16,6 +16,20 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// Spans of time as a number of seconds, for stores written in another language.
+mod seconds {
+    use jiff::SignedDuration;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(span.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SignedDuration, D::Error> {
+        SignedDuration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
@@ -42,7 +56,7 @@ impl Default for Paging {
 }
 
 /// A campaign to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewCampaign {
     /// Made by the caller; repeating it returns the first answer.
     pub request_id: Uuid,
@@ -53,7 +67,7 @@ pub struct NewCampaign {
 }
 
 /// Which campaigns.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CampaignQuery {
     /// With one of these statuses; empty: all.
     pub statuses: Vec<CampaignStatus>,
@@ -68,7 +82,8 @@ pub struct CampaignQuery {
 }
 
 /// What must hold besides the revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SaveGuard {
     /// No contact is pending or in progress.
     NoOpenContacts,
@@ -77,7 +92,7 @@ pub enum SaveGuard {
 }
 
 /// A campaign record to be replaced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SaveCampaign {
     /// The new record; its `revision` is ignored.
     pub record: CampaignRecord,
@@ -101,7 +116,7 @@ pub enum DuplicatePolicy {
 }
 
 /// Contacts to be added.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddContacts {
     /// Made by the caller; repeating it returns the first answer, at least while the caller lives.
     pub request_id: Uuid,
@@ -130,7 +145,7 @@ pub enum Added {
 }
 
 /// Which contacts.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ContactQuery {
     /// Whose.
     pub owner: Owner,
@@ -156,7 +171,7 @@ impl ContactQuery {
 }
 
 /// One contact to be changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct UpdateContact {
     /// Which.
     pub id: ContactId,
@@ -177,7 +192,8 @@ pub struct UpdateContact {
 }
 
 /// Which contacts a bulk change touches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// All with a status the change can start from.
     All,
@@ -188,7 +204,8 @@ pub enum Selection {
 }
 
 /// What a bulk change does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BulkAction {
     /// Terminal contacts whose `run` is below this one become pending in it: state as new, sums zero, counters follow. Their attempts stay.
     /// Before that the old result (run, status, reason, attempts, sums) is kept where `attempts` of that run can be read.
@@ -211,7 +228,7 @@ pub enum BulkAction {
 }
 
 /// A bulk change of a campaign's contacts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BulkChange {
     /// Whose.
     pub campaign: CampaignId,
@@ -257,7 +274,7 @@ pub struct Suppression {
 }
 
 /// Names one suppression.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SuppressionKey {
     /// The number.
     pub phone: PhoneNumber,
@@ -266,7 +283,7 @@ pub struct SuppressionKey {
 }
 
 /// Which suppressions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SuppressionQuery {
     /// Of this number.
     pub phone: Option<PhoneNumber>,
@@ -279,18 +296,19 @@ pub struct SuppressionQuery {
 }
 
 /// A process that wants to execute.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewNode {
     /// A name for people, for example the host name and process id.
     pub name: String,
     /// How long the lease lasts without renewal.
+    #[serde(with = "seconds")]
     pub lease: SignedDuration,
     /// The engine's clock.
     pub now: Timestamp,
 }
 
 /// The lease of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLease {
     /// Its right to claim and settle.
     pub token: NodeToken,
@@ -303,11 +321,12 @@ pub struct NodeLease {
 }
 
 /// A lease to be renewed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct RenewNode {
     /// Whose.
     pub token: NodeToken,
     /// How long it lasts from now.
+    #[serde(with = "seconds")]
     pub lease: SignedDuration,
     /// The engine's clock.
     pub now: Timestamp,
@@ -329,7 +348,7 @@ pub struct NodeInfo {
 }
 
 /// What to claim.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClaimRequest {
     /// Made by the caller; repeating it returns the first answer, at least while the caller lives.
     pub request_id: Uuid,
@@ -354,13 +373,14 @@ pub struct ClaimRequest {
     /// Recorded with each attempt.
     pub spec_version: u32,
     /// How long after its slot an attempt may still be handed over.
+    #[serde(with = "seconds")]
     pub grace: SignedDuration,
     /// The engine's clock.
     pub now: Timestamp,
 }
 
 /// One claimed contact.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claimed {
     /// The intent.
     pub attempt: Attempt,
@@ -371,7 +391,7 @@ pub struct Claimed {
 }
 
 /// What was claimed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
     /// The contacts.
     pub claimed: Vec<Claimed>,
@@ -388,7 +408,7 @@ pub struct Claims {
 }
 
 /// A provider's reference of an open attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// Which attempt.
     pub attempt: AttemptId,
@@ -401,7 +421,8 @@ pub struct Placed {
 }
 
 /// How an attempt ended for the limits and the history.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptEnd {
     /// It was handed over and ended; consumes an attempt and adds to the contact's sums. An outcome that names no cost cost what was
     /// reserved, one that names no reference keeps that of [`Placed`].
@@ -413,7 +434,7 @@ pub enum AttemptEnd {
 }
 
 /// One attempt to be settled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settlement {
     /// Which.
     pub attempt: AttemptId,
@@ -432,7 +453,7 @@ pub struct Settlement {
 }
 
 /// Attempts to be settled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SettleRequest {
     /// Who settles.
     pub token: NodeToken,
@@ -443,7 +464,8 @@ pub struct SettleRequest {
 }
 
 /// What became of one settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SettleAck {
     /// Done.
     Settled,
@@ -452,7 +474,7 @@ pub enum SettleAck {
 }
 
 /// What became of a batch of settlements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettleReply {
     /// In the order of the batch.
     pub acks: Vec<SettleAck>,
@@ -461,7 +483,7 @@ pub struct SettleReply {
 }
 
 /// How a campaign stands after a batch of settlements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettledCampaign {
     /// Which.
     pub campaign: CampaignId,
@@ -472,11 +494,12 @@ pub struct SettledCampaign {
 }
 
 /// What to take over from dead nodes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct TakeOver {
     /// Who takes over.
     pub token: NodeToken,
     /// How long after the end of the lease, and after `not_after`, an attempt stays untouched.
+    #[serde(with = "seconds")]
     pub quarantine: SignedDuration,
     /// At most so many.
     pub limit: u32,
@@ -485,7 +508,7 @@ pub struct TakeOver {
 }
 
 /// An attempt taken over; whether it was handed over is not known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TakenOver {
     /// The attempt, held by the caller now.
     pub attempt: Attempt,
@@ -496,7 +519,7 @@ pub struct TakenOver {
 }
 
 /// Which attempts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AttemptQuery {
     /// Of this campaign.
     pub campaign: Option<CampaignId>,
@@ -521,7 +544,7 @@ pub struct AttemptQuery {
 }
 
 /// A group of pending contacts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingZone {
     /// The zones they may be in.
     pub zones: ZoneKey,
@@ -530,7 +553,7 @@ pub struct PendingZone {
 }
 
 /// Contacts counted by what they have in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     /// Their status.
     pub status: ContactStatus,
@@ -547,7 +570,7 @@ pub struct ReasonCount {
 }
 
 /// Which part of the timeline.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct TimelineQuery {
     /// Of which campaign.
     pub campaign: CampaignId,
@@ -584,7 +607,7 @@ pub struct EventCursor {
 }
 
 /// Which events.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct EventQuery {
     /// After this place. `None`: from now on; the answer has no events, only the cursor.
     pub after: Option<EventCursor>,
@@ -595,7 +618,7 @@ pub struct EventQuery {
 }
 
 /// Events since a cursor.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventPage {
     /// In the order they were committed.
     pub events: Vec<Event>,
@@ -606,7 +629,7 @@ pub struct EventPage {
 }
 
 /// A document to be stored.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct PutDocument {
     /// The collection, for example `contact_list`.
     pub collection: String,
@@ -621,7 +644,7 @@ pub struct PutDocument {
 debug_without!(PutDocument { collection, key, expected_revision } hides { value });
 
 /// Which documents.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DocumentQuery {
     /// The collection.
     pub collection: String,
@@ -634,7 +657,7 @@ pub struct DocumentQuery {
 }
 
 /// A stored document.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// Its key.
     pub key: String,
@@ -647,7 +670,7 @@ pub struct Document {
 debug_without!(Document { key, revision } hides { value });
 
 /// What a store holds besides campaigns, contacts, attempts and suppressions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalog {
     /// Collections that have a document.
     pub collections: Vec<String>,
@@ -658,7 +681,7 @@ pub struct Catalog {
 }
 
 /// Records to be written as they are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Campaigns.
     pub campaigns: Vec<CampaignRecord>,

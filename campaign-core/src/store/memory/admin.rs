@@ -89,7 +89,11 @@ impl State {
             return Ok(answer.clone());
         }
         let run = match add.owner {
-            Owner::Campaign(id) => self.campaign(id)?.record.run.number,
+            Owner::Campaign(id) => {
+                let record = &self.campaign(id)?.record;
+                crate::store::open_for_contacts(record)?;
+                record.run.number
+            }
             Owner::List(_) => 1,
         };
         let answer: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run)).collect();

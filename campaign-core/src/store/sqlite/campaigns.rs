@@ -1,10 +1,9 @@
 //! Campaign records, their counters, and what happens to them.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
 use super::ledgers::ledger_of;
-use super::rows::{json, micros, unsigned};
+use super::rows::micros;
 use super::settle;
 use super::writer::Writer;
 use crate::campaign::{CampaignRecord, CampaignStatus, RunState};
@@ -14,6 +13,8 @@ use crate::id::{CampaignId, Money};
 use crate::policy::announce;
 use crate::policy::limits::LimitScope;
 use crate::policy::metrics::Counts;
+use crate::store::codes::Code;
+use crate::store::codes::{json, unsigned};
 use crate::store::{CampaignQuery, NewCampaign, Page, SaveCampaign, SaveGuard};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
@@ -87,7 +88,7 @@ fn write(db: &Db, record: &CampaignRecord) -> Result<()> {
 
 /// The kind of a campaign as text; a user's own kind may have the name of a built-in one, so the JSON form tells them apart.
 fn kind(kind: &crate::campaign::CampaignType) -> Result<Option<String>> {
-    json(kind, false)
+    Ok(json(kind, false)?)
 }
 
 pub(super) fn get(db: &Db, id: CampaignId) -> Result<Option<CampaignRecord>> {
@@ -217,5 +218,7 @@ pub(super) fn must_exist(db: &Db, id: CampaignId) -> Result<()> {
 
 /// The run a campaign is in, for new contacts.
 pub(super) fn current_run(db: &Db, id: CampaignId) -> Result<u32> {
-    Ok(get(db, id)?.ok_or_else(|| Error::not_found("campaign", id))?.run.number)
+    let record = get(db, id)?.ok_or_else(|| Error::not_found("campaign", id))?;
+    crate::store::open_for_contacts(&record)?;
+    Ok(record.run.number)
 }

@@ -1,8 +1,7 @@
 //! Claiming: due contacts, decided on by the gates, each with a slot of its limits and a durable intent.
 
-use super::codes::Code;
 use super::fault::Outcome as Result;
-use super::ledgers::{Ledgers, scopes_of};
+use super::ledgers::Ledgers;
 use super::memo::ClaimMemo;
 use super::rows::{self, micros};
 use super::suppression::Facts;
@@ -15,6 +14,8 @@ use crate::outcome::{Attempt, AttemptState};
 use crate::policy::gates::Verdict;
 use crate::policy::limits::{LimitScope, Pacer, Slot};
 use crate::policy::transition::{self, ContactEvent};
+use crate::store::codes::Code;
+use crate::store::codes::scopes_of;
 use crate::store::{ClaimRequest, Claimed, Claims};
 use jiff::Timestamp;
 use rusqlite::params;

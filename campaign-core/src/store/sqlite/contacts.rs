@@ -1,11 +1,10 @@
 //! Contacts: added, listed, changed by hand and in bulk, removed.
 
 use super::campaigns;
-use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
 use super::filter::Filter;
-use super::rows::{self, json, micros, owner_code};
+use super::rows::{self, micros};
 use super::suppression::Facts;
 use super::writer::Writer;
 use crate::contact::{Contact, ContactState, ContactStatus, NewContact, Owner, Reason};
@@ -13,6 +12,8 @@ use crate::error::{Error, Kind};
 use crate::id::{CampaignId, ContactId};
 use crate::policy::gates::{self, ContactFacts, Verdict};
 use crate::policy::transition::{self, ContactEvent};
+use crate::store::codes::Code;
+use crate::store::codes::{json, owner_code};
 use crate::store::{AddContacts, Added, BulkAction, BulkChange, ContactQuery, DuplicatePolicy, Page, Selection, UpdateContact};
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
@@ -130,12 +131,7 @@ fn insert(w: &mut Writer, id: ContactId, owner: Owner, person: &NewContact, stat
 /// Counts a contact in (`1`) or out (`-1`) with its sums.
 fn count(w: &mut Writer, owner: Owner, state: &ContactState, sign: i64) {
     let Owner::Campaign(campaign) = owner else { return };
-    let counts = w.counts(campaign);
-    counts.add(state.status, sign);
-    counts.call_attempts += sign * i64::from(state.call_attempts);
-    counts.answered_calls += sign * i64::from(state.answered_calls);
-    counts.duration_seconds += sign * state.duration_seconds as i64;
-    counts.cost.0 += sign * state.cost.0;
+    w.counts(campaign).contact(state, sign);
 }
 
 /// Takes over what a new row brings for a known contact; what it leaves out stays.

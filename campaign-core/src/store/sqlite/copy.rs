@@ -1,15 +1,17 @@
 //! Copying a store: what there is, and writing records as they are.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::ledgers::{scope, write_ledger};
-use super::rows::{json, micros};
+use super::ledgers::write_ledger;
+use super::rows::micros;
 use super::writer::Writer;
 use super::{campaigns, contacts, documents, nodes, suppression};
 use crate::contact::Owner;
 use crate::error::Error;
 use crate::outcome::Attempt;
+use crate::store::codes::Code;
+use crate::store::codes::json;
+use crate::store::codes::limit_scope;
 use crate::store::{Catalog, Snapshot};
 use rusqlite::params;
 
@@ -28,7 +30,7 @@ pub(super) fn catalog(db: &Db) -> Result<Catalog> {
     let mut statement = db.conn.prepare_cached("SELECT scope FROM ledgers")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        catalog.scopes.push(scope(&row.get::<_, String>(0)?)?);
+        catalog.scopes.push(limit_scope(&row.get::<_, String>(0)?)?);
     }
     catalog.scopes.sort_unstable();
     Ok(catalog)

@@ -3,6 +3,7 @@
 use super::fault::{Fault, Outcome as Result};
 use crate::contact::ZoneKey;
 use crate::id::AttemptId;
+use crate::store::codes::attempt_key;
 use rusqlite::{Connection, OptionalExtension};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ impl Db {
 
     /// The idempotency key of an attempt: unique over all stores.
     pub(super) fn key(&self, attempt: AttemptId) -> Arc<str> {
-        Arc::from(format!("{}-{attempt}", self.store_id.simple()))
+        attempt_key(self.store_id, attempt)
     }
 
     /// The zone key with this number.

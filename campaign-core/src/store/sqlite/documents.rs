@@ -2,9 +2,9 @@
 
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::rows::unsigned;
 use super::writer::Writer;
 use crate::error::{Error, Kind};
+use crate::store::codes::unsigned;
 use crate::store::{Document, DocumentQuery, PutDocument};
 use rusqlite::{OptionalExtension, params};
 

@@ -1,14 +1,15 @@
 //! The stream of events: nothing is written for it but a place in the order of commits. Claims and settlements are read from the
 //! attempts, changes of campaigns from a small table, and the three are merged by that place.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::rows::{moment, unsigned};
+use super::rows::moment;
 use crate::contact::ContactStatus;
 use crate::event::{ContactEnded, Event, EventKind};
 use crate::id::{AttemptId, CampaignId, ContactId, Money};
 use crate::outcome::{Channel, Disposition};
+use crate::store::codes::Code;
+use crate::store::codes::unsigned;
 use crate::store::{EventCursor, EventPage, EventQuery};
 use rusqlite::{Row, params};
 

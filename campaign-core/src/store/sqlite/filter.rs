@@ -2,8 +2,8 @@
 
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::rows::unsigned;
 use crate::store::Paging;
+use crate::store::codes::unsigned;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
@@ -41,7 +41,7 @@ impl Filter {
     /// How many rows there are in all pages.
     pub(super) fn count(&self, db: &Db, table: &str) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM {table}{}", self.clause());
-        unsigned(db.conn.prepare_cached(&sql)?.query_row(params_from_iter(&self.values), |row| row.get(0))?)
+        Ok(unsigned(db.conn.prepare_cached(&sql)?.query_row(params_from_iter(&self.values), |row| row.get(0))?)?)
     }
 
     /// The statement of one page, with its values.

@@ -1,24 +1,11 @@
 //! Ledgers: what claims reserve and settlements give back, per scope.
 
 use super::db::Db;
-use super::fault::{Fault, Outcome as Result};
+use super::fault::Outcome as Result;
 use super::rows::{ledger, micros};
-use crate::id::CampaignId;
 use crate::policy::limits::{Ledger, LimitScope};
 use rusqlite::params;
 use std::collections::BTreeMap;
-
-/// The scope with this key, see [`LimitScope::key`].
-pub(super) fn scope(key: &str) -> Result<LimitScope> {
-    let (kind, name) = key.split_once(':').unwrap_or((key, ""));
-    Ok(match kind {
-        "deployment" => LimitScope::Deployment,
-        "account" => LimitScope::Account(name.into()),
-        "campaign" => LimitScope::Campaign(CampaignId(name.parse().map_err(|_| Fault::damaged("the scope of a ledger"))?)),
-        "caller" => LimitScope::Caller(name.into()),
-        _ => return Err(Fault::damaged("the scope of a ledger")),
-    })
-}
 
 /// The ledger of one scope; an empty one when there is none.
 pub(super) fn ledger_of(db: &Db, key: &str) -> Result<Ledger> {
@@ -51,14 +38,6 @@ pub(super) fn write_ledger(db: &Db, key: &str, ledger: &Ledger) -> Result<()> {
 pub(super) struct Ledgers<'a> {
     db: &'a Db,
     loaded: BTreeMap<LimitScope, Ledger>,
-}
-
-/// The scopes that count an attempt, limited or not.
-pub(super) fn scopes_of(campaign: CampaignId, account: Option<&str>, caller: Option<&str>) -> impl Iterator<Item = LimitScope> {
-    [LimitScope::Deployment, LimitScope::Campaign(campaign)]
-        .into_iter()
-        .chain(account.map(|name| LimitScope::Account(name.into())))
-        .chain(caller.map(|number| LimitScope::Caller(number.into())))
 }
 
 impl<'a> Ledgers<'a> {

@@ -5,7 +5,7 @@
 //! first, and nothing is remembered from one transaction to the next that another process could change.
 //!
 //! - `mod.rs`: the handle, and the trait, method by method.
-//! - `schema.rs`, `migrations/`: opening, settings, tables. `codes.rs`: the numbers of enumerations.
+//! - `schema.rs`, `migrations/`: opening, settings, tables. `../codes.rs`: the numbers of enumerations.
 //! - `writer.rs`, `queue.rs`, `db.rs`, `memo.rs`: threads, transactions, connections.
 //! - `campaigns.rs`, `contacts.rs`, `suppression.rs`, `documents.rs`, `copy.rs`: what people and imports change.
 //! - `nodes.rs`, `claim.rs`, `settle.rs`, `ledgers.rs`: what executes.
@@ -13,7 +13,6 @@
 
 mod campaigns;
 mod claim;
-mod codes;
 mod contacts;
 mod copy;
 mod db;
@@ -241,7 +240,7 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 fn read_changes(conn: &Connection) -> Answer<u64> {
-    rows::unsigned(conn.prepare_cached("SELECT changes FROM store_state")?.query_row([], |row| row.get(0))?)
+    Ok(codes::unsigned(conn.prepare_cached("SELECT changes FROM store_state")?.query_row([], |row| row.get(0))?)?)
 }
 
 #[async_trait]

@@ -2,11 +2,12 @@
 
 use super::db::Db;
 use super::fault::Outcome as Result;
-use super::rows::{micros, moment, unsigned};
+use super::rows::{micros, moment};
 use super::writer::Writer;
 use super::{contacts, read};
 use crate::error::{Error, Kind};
 use crate::id::{AttemptId, NodeId, NodeToken};
+use crate::store::codes::unsigned;
 use crate::store::{NewNode, NodeInfo, NodeLease, RenewNode, TakeOver, TakenOver};
 use jiff::Timestamp;
 use rusqlite::params;

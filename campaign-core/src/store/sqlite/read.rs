@@ -1,15 +1,16 @@
 //! Listings and sums: what only looks.
 
 use super::campaigns;
-use super::codes::Code;
 use super::db::Db;
 use super::fault::Outcome as Result;
 use super::filter::Filter;
-use super::rows::{self, micros, moment, unsigned};
+use super::rows::{self, micros, moment};
 use crate::contact::{Contact, ContactStatus, ZoneKey};
 use crate::error::Error;
 use crate::id::{AttemptId, CampaignId, Money};
 use crate::outcome::{Attempt, Disposition};
+use crate::store::codes::Code;
+use crate::store::codes::unsigned;
 use crate::store::{AttemptQuery, Page, PendingZone, ReasonCount, TimelineBucket, TimelineQuery};
 use jiff::Timestamp;
 use rusqlite::types::Value;

@@ -1,17 +1,16 @@
 //! Rows to values and back.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::{Fault, Outcome as Result};
-use crate::contact::{Consent, Contact, ContactState, NewContact, Owner, PlannedStep, Reason};
-use crate::id::{AttemptId, CampaignId, ContactId, ListId, Money, NodeId, NodeToken};
+use crate::contact::{Consent, Contact, ContactState, NewContact, PlannedStep, Reason};
+use crate::id::{AttemptId, CampaignId, ContactId, Money, NodeId, NodeToken};
 use crate::outcome::{Attempt, Outcome};
 use crate::phone::PhoneNumber;
 use crate::policy::limits::Ledger;
+use crate::store::codes::{self, Code, unsigned};
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::FromSql;
-use serde::Serialize;
 use std::sync::Arc;
 
 /// Columns of [`contact`], in its order. A macro, so that statements can be put together at compile time.
@@ -48,24 +47,6 @@ fn maybe_moment(micros: Option<i64>) -> Result<Option<Timestamp>> {
     micros.map(moment).transpose()
 }
 
-/// A count that was stored from an unsigned one.
-pub(super) fn unsigned<T: TryFrom<i64>>(value: i64) -> Result<T> {
-    T::try_from(value).map_err(|_| Fault::damaged("a count that is out of range"))
-}
-
-/// The column of a campaign or a list.
-pub(super) fn owner_code(owner: Owner) -> i64 {
-    match owner {
-        Owner::Campaign(id) => id.0,
-        Owner::List(id) => -id.0,
-    }
-}
-
-/// JSON, or nothing where there is nothing to keep.
-pub(super) fn json<T: Serialize>(value: &T, empty: bool) -> Result<Option<String>> {
-    if empty { Ok(None) } else { Ok(Some(serde_json::to_string(value)?)) }
-}
-
 /// Walks over the columns of a row in the order of its statement.
 struct Columns<'a> {
     row: &'a Row<'a>,
@@ -80,15 +61,15 @@ impl<'a> Columns<'a> {
     }
 
     fn number<T: TryFrom<i64>>(&mut self) -> Result<T> {
-        unsigned(self.get()?)
+        Ok(unsigned(self.get()?)?)
     }
 
     fn code<T: Code>(&mut self) -> Result<T> {
-        T::decode(self.get()?)
+        Ok(T::decode(self.get()?)?)
     }
 
     fn maybe_code<T: Code>(&mut self) -> Result<Option<T>> {
-        self.get::<Option<i64>>()?.map(T::decode).transpose()
+        Ok(self.get::<Option<i64>>()?.map(T::decode).transpose()?)
     }
 
     fn moment(&mut self) -> Result<Timestamp> {
@@ -124,10 +105,7 @@ impl<'a> Columns<'a> {
 pub(super) fn contact(db: &Db, row: &Row<'_>) -> Result<Contact> {
     let mut c = Columns { row, next: 0 };
     let id = ContactId(c.get()?);
-    let owner = match c.get::<i64>()? {
-        list if list < 0 => Owner::List(ListId(-list)),
-        campaign => Owner::Campaign(CampaignId(campaign)),
-    };
+    let owner = codes::owner(c.get()?);
     let zones = db.zone(c.get()?)?;
     let mut state = ContactState {
         status: c.code()?,

@@ -1,10 +1,9 @@
 //! Settling: outcomes stored, contacts moved on, limits given back.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::{Fault, Outcome as Result};
-use super::ledgers::{Ledgers, scopes_of};
-use super::rows::{json, micros};
+use super::ledgers::Ledgers;
+use super::rows::micros;
 use super::writer::Writer;
 use super::{campaigns, read};
 use crate::contact::ContactStatus;
@@ -12,6 +11,9 @@ use crate::error::{Error, Kind};
 use crate::id::{AttemptId, CampaignId, Money, NodeId, NodeToken};
 use crate::outcome::{Attempt, AttemptState, Channel, Outcome};
 use crate::policy::limits::{Ledger, LimitScope, Release};
+use crate::store::codes::Code;
+use crate::store::codes::json;
+use crate::store::codes::scopes_of;
 use crate::store::{AttemptEnd, Placed, SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, call_counts};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -234,7 +236,7 @@ fn end_attempt(w: &mut Writer, settlement: &Settlement, finished: Option<&Outcom
 }
 
 fn data(outcome: &Outcome) -> Result<Option<String>> {
-    json(&outcome.data, outcome.data.is_empty())
+    Ok(json(&outcome.data, outcome.data.is_empty())?)
 }
 
 /// Replaces the outcome of a settled attempt, and corrects every sum it is part of.

@@ -1,6 +1,5 @@
 //! The do-not-contact list, and what is known about a person.
 
-use super::codes::Code;
 use super::db::Db;
 use super::fault::{Fault, Outcome as Result};
 use super::filter::Filter;
@@ -8,25 +7,16 @@ use super::rows::{micros, moment};
 use super::writer::Writer;
 use crate::contact::{Contact, Owner};
 use crate::error::Error;
-use crate::id::{CampaignId, ContactId};
+use crate::id::ContactId;
 use crate::outcome::Channel;
 use crate::phone::PhoneNumber;
 use crate::policy::gates::ContactFacts;
-use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery, SuppressionScope};
+use crate::store::codes::Code;
+use crate::store::codes::{suppression_code, suppression_scope};
+use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
-
-fn scope_code(scope: SuppressionScope) -> i64 {
-    match scope {
-        SuppressionScope::Everything => 0,
-        SuppressionScope::Campaign(id) => id.0,
-    }
-}
-
-fn scope(code: i64) -> SuppressionScope {
-    if code == 0 { SuppressionScope::Everything } else { SuppressionScope::Campaign(CampaignId(code)) }
-}
 
 pub(super) fn add(w: &mut Writer, entries: &[Suppression]) -> Result<()> {
     let mut statement = w.db.conn.prepare_cached(
@@ -37,7 +27,7 @@ pub(super) fn add(w: &mut Writer, entries: &[Suppression]) -> Result<()> {
     for entry in entries {
         statement.execute(params![
             entry.phone.as_str(),
-            scope_code(entry.scope),
+            suppression_code(entry.scope),
             entry.reason,
             entry.source,
             micros(entry.created_at),
@@ -53,7 +43,7 @@ pub(super) fn remove(w: &mut Writer, keys: &[SuppressionKey]) -> Result<u64> {
     let mut statement = w.db.conn.prepare_cached("DELETE FROM suppressions WHERE phone = ?1 AND scope = ?2")?;
     let mut removed = 0;
     for key in keys {
-        removed += statement.execute(params![key.phone.as_str(), scope_code(key.scope)])? as u64;
+        removed += statement.execute(params![key.phone.as_str(), suppression_code(key.scope)])? as u64;
     }
     drop(statement);
     w.changed();
@@ -66,10 +56,10 @@ pub(super) fn list(db: &Db, query: &SuppressionQuery) -> Result<Page<Suppression
         filter.add("phone = ?", [Value::from(phone.as_str().to_owned())]);
     }
     if let Some(scope) = query.scope {
-        filter.add("scope = ?", [Value::from(scope_code(scope))]);
+        filter.add("scope = ?", [Value::from(suppression_code(scope))]);
     }
     if let Some(after) = &query.after {
-        filter.add("(phone, scope) > (?, ?)", [Value::from(after.phone.as_str().to_owned()), Value::from(scope_code(after.scope))]);
+        filter.add("(phone, scope) > (?, ?)", [Value::from(after.phone.as_str().to_owned()), Value::from(suppression_code(after.scope))]);
     }
     let total = filter.count(db, "suppressions")?;
     let columns = "phone, scope, reason, source, created_at, expires_at";
@@ -81,7 +71,7 @@ pub(super) fn list(db: &Db, query: &SuppressionQuery) -> Result<Page<Suppression
         let phone: String = row.get(0)?;
         items.push(Suppression {
             phone: PhoneNumber::from_e164(&phone).ok_or_else(|| Fault::damaged("a suppressed number that is not E.164"))?,
-            scope: scope(row.get(1)?),
+            scope: suppression_scope(row.get(1)?),
             reason: row.get(2)?,
             source: row.get(3)?,
             created_at: moment(row.get(4)?)?,

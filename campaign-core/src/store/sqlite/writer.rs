@@ -9,7 +9,8 @@ use super::memo::Memo;
 use super::queue::Queue;
 use crate::contact::{ContactStatus, ZoneKey};
 use crate::error::{Error, Kind};
-use crate::id::{CampaignId, Money};
+use crate::id::CampaignId;
+use crate::store::tally::CountsDelta;
 use rusqlite::params;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,29 +96,6 @@ impl Counters {
     }
 }
 
-/// How the counters of one campaign move in one request.
-#[derive(Default)]
-pub(super) struct CountsDelta {
-    by_status: BTreeMap<ContactStatus, i64>,
-    pub(super) call_attempts: i64,
-    pub(super) answered_calls: i64,
-    pub(super) duration_seconds: i64,
-    pub(super) cost: Money,
-}
-
-impl CountsDelta {
-    /// `count` contacts more (or fewer) have this status.
-    pub(super) fn add(&mut self, status: ContactStatus, count: i64) {
-        *self.by_status.entry(status).or_default() += count;
-    }
-
-    /// One contact changes its status.
-    pub(super) fn moved(&mut self, from: ContactStatus, to: ContactStatus) {
-        self.add(from, -1);
-        self.add(to, 1);
-    }
-}
-
 /// The writing connection with what one transaction needs.
 pub(super) struct Writer {
     pub(super) db: Db,
@@ -153,7 +131,7 @@ impl Writer {
     /// Writes the moved counters, so that the request can read them.
     pub(super) fn flush_counts(&mut self) -> Result<()> {
         while let Some((campaign, delta)) = self.deltas.pop_first() {
-            let of = |status| delta.by_status.get(&status).copied().unwrap_or(0);
+            let of = |status| delta.of(status);
             self.db
                 .conn
                 .prepare_cached(

@@ -42,6 +42,19 @@ pub(super) async fn adding_twice_gives_one(desk: Desk) -> Checked {
     same("repeating a request_id adds nothing", desk.counts(record.id).await?.open(), 2)
 }
 
+pub(super) async fn an_ended_campaign_takes_nobody(desk: Desk) -> Checked {
+    let record = desk.running("Ended").await?;
+    let owner = Owner::Campaign(record.id);
+    let (contacts, duplicates) = (vec![person(1, "UTC")].into(), DuplicatePolicy::Skip);
+    let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, now: at(0) };
+    let first = desk.store.add_contacts(add.clone()).await?;
+    desk.save(CampaignRecord { status: CampaignStatus::Cancelled, ..record.clone() }, at(1)).await?;
+    let late = desk.add(owner, vec![person(2, "UTC")], at(2)).await;
+    fails("add_contacts fails with State for a campaign that has ended", late, Kind::State)?;
+    same("a repeated request_id returns what the first call returned, whatever came after", desk.store.add_contacts(add).await?, first)?;
+    same("nobody is added to a campaign that has ended", desk.counts(record.id).await?.open(), 1)
+}
+
 pub(super) async fn known_numbers_follow_the_policy(desk: Desk) -> Checked {
     let record = desk.running("Known").await?;
     let owner = Owner::Campaign(record.id);

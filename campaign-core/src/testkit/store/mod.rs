@@ -127,7 +127,7 @@ list! {
     campaigns: a_campaign_begins_as_a_draft, creating_twice_gives_one, campaigns_are_listed_newest_first, saving_compares_the_revision,
         guards_hold, deleting_takes_everything_along, documents_compare_revisions, numbers_are_never_given_twice, a_closed_store_says_so,
         a_copy_is_restored_as_it_was;
-    contacts: contacts_are_added_in_order, adding_twice_gives_one, known_numbers_follow_the_policy, contacts_are_found, updates_compare_the_version,
+    contacts: contacts_are_added_in_order, adding_twice_gives_one, an_ended_campaign_takes_nobody, known_numbers_follow_the_policy, contacts_are_found, updates_compare_the_version,
         illegal_changes_are_refused, removing_spares_what_is_in_progress, bulk_changes_keep_to_their_limit, a_reset_begins_anew,
         the_untouched_are_removed;
     people: suppressed_numbers_are_skipped, suppressions_expire_and_are_replaced, suppressions_are_listed, facts_reach_over_campaigns;
