@@ -1,7 +1,14 @@
 //! What the tests across rooms share. The documents whose Rust blocks are compiled as doctests are listed here.
 
+pub mod carrier;
+pub mod cluster;
+pub mod judge;
+pub mod postgres;
+pub mod proxy;
 pub mod stage;
 pub mod tree;
+pub mod witness;
+pub mod worker;
 
 use campaign_core::async_trait;
 use campaign_core::campaign::{Campaign, ContactView, Next};

@@ -85,7 +85,11 @@ impl State {
             return Ok(added.clone());
         }
         let run = match add.owner {
-            Owner::Campaign(id) => self.campaign(id)?.run.number,
+            Owner::Campaign(id) => {
+                let record = self.campaign(id)?;
+                open_for_contacts(record)?;
+                record.run.number
+            }
             Owner::List(_) => 1,
         };
         let added: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run)).collect();
