@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
 pub mod floor;
+pub mod raw_postgres;
 
 use campaign_core::campaign::CampaignSpec;
 use campaign_core::contact::{ContactSource, NewContact, Owner, Variables, ZoneKey};
