@@ -2,22 +2,29 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench ci fmt lint docs deny zones clean
+.PHONY: help demo demo-cluster test python bench ci fmt lint docs deny zones clean
 
 help: ## Print the verbs.
-	@awk 'BEGIN { FS = ":.*## "; print "make <verb>\n" } /^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## "; print "make <verb>\n" } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Import a messy sample and run a campaign over it on SQLite, under a minute. ARGS="..." goes to the demo.
 	@scripts/demo.sh $(ARGS)
 
+demo-cluster: ## Run a campaign on three processes and a private PostgreSQL, and kill one on the way. ARGS="..." goes to the demo.
+	@scripts/demo-cluster.sh $(ARGS)
+
 test: ## Run every test: features, examples, benches (one iteration), documentation, and the suite.
 	@scripts/test.sh
+
+python: ## The Python package alone: build, tests, doctests, examples. ARGS=lint or ARGS=wheel for its other steps.
+	@scripts/python.sh $(ARGS)
 
 bench: ## Measure throughput, import and pacing. ARGS="..." goes to the benches.
 	@scripts/bench.sh $(ARGS)
 
 ci: ## Check format, lints, documentation and licences, then run every test. CI runs this.
 	@scripts/lint.sh
+	@scripts/python.sh lint
 	@scripts/docs.sh
 	@scripts/deny.sh --ci
 	@scripts/test.sh

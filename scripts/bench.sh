@@ -2,6 +2,7 @@
 # The benches. `--quick` runs one small iteration of each in the development profile, so that they never rot.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
+need_postgres
 profile=bench
 if [ "${1:-}" = --quick ]; then
     shift
@@ -20,7 +21,31 @@ for source in benches/src/bin/*.rs benches/src/bin/*/main.rs; do
     cargo run -q --locked -p campaign-benches --profile "$profile" --bin "$name" -- "$@"
 done
 
+# The engine from Node.js; the quick run needs the package that `scripts/node.sh` built.
+if [ "$profile" = bench ]; then
+    scripts/node.sh --bench
+else
+    scripts/node.sh --bench --quick
+fi
+
 # Others on the same machine. Their dependencies are large, so the quick run leaves them out.
 if [ "$profile" = bench ]; then
-    cargo run -q --locked --release --manifest-path benches/peers/Cargo.toml
+    cargo run -q --locked -p campaign-tests --bin with_postgres -- cargo run -q --locked --release --manifest-path benches/peers/Cargo.toml
+fi
+
+# From Python, and the queues of its ecosystem on a Redis of their own.
+source scripts/python-env.sh
+if [ "$profile" = bench ]; then
+    build_python --release
+else
+    build_python
+fi
+python benches/python/overhead.py
+if [ "$profile" = bench ]; then
+    need redis-server redis-server
+    for environment in requirements arq; do
+        python3 -m venv ".build/peers-$environment"
+        ".build/peers-$environment/bin/pip" install --quiet --disable-pip-version-check -r "benches/python/$environment.txt"
+    done
+    PEERS_ARQ_PYTHON=.build/peers-arq/bin/python .build/peers-requirements/bin/python -W ignore benches/python/peers.py
 fi

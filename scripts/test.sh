@@ -2,6 +2,9 @@
 # Every test. Goes on after a failure, so that one run shows everything; the runners' own summaries come last.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
+need_postgres
+need_pooler
+
 failed=()
 step() {
     say "$1"
@@ -17,12 +20,14 @@ for feature in $(sed -n '/^\[features\]/,/^\[/s/^\([a-z][a-z0-9_-]*\) *=.*/\1/p'
 done
 step "examples" scripts/examples.sh
 step "benches, one iteration" scripts/bench.sh --quick
+step "the Node package" scripts/node.sh
 step "documentation tests" cargo test -q --locked --workspace --doc --no-fail-fast
 if cargo nextest --version >/dev/null 2>&1; then
     step "tests" cargo nextest run --locked --workspace --no-fail-fast
 else
     step "tests" cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 fi
+step "Python package" scripts/python.sh test
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'failed: %s\n' "${failed[@]}" >&2

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The Node package: built from source, type-checked, tested, its examples run, packed and installed in an empty folder.
+# `--bench` measures instead; with `--bench --quick` one small round of the engine alone, so that the bench never rots.
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+need node nodejs
+need npm npm
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed; this is $(node --version)"
+
+# packages <folder>: what its lock file names, in its own node_modules; again only when the lock file has changed.
+packages() {
+    local stamp=$1/node_modules/.campaign-stamp
+    cmp -s "$1/package-lock.json" "$stamp" && return
+    say "npm packages of $1"
+    (cd "$1" && npm ci --no-fund --no-audit --loglevel=error)
+    cp "$1/package-lock.json" "$stamp"
+}
+
+packages campaign-node
+if [ "${1:-}" = --bench ]; then
+    shift
+    if [ "${1:-}" = --quick ]; then
+        [ -e campaign-node/dist/index.mjs ] || (cd campaign-node && node scripts/build.mjs --debug)
+    else
+        packages benches/node
+        need redis-server redis-server
+        need initdb postgresql
+        (cd campaign-node && node scripts/build.mjs)
+        cargo build -q --locked --release -p campaign-benches --bin binding_floor
+        BINDING_FLOOR=$(cargo metadata --format-version 1 --no-deps | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')/release/binding_floor
+        export BINDING_FLOOR
+    fi
+    exec node benches/node/bench.mjs "$@"
+fi
+
+say "building the Node package"
+(cd campaign-node && node scripts/build.mjs --debug)
+say "testing the Node package"
+(cd campaign-node && node scripts/test.mjs)
+say "running the Node examples"
+packages examples/node
+(cd examples/node && npm test --silent)
+
+say "installing the Node package from its tarballs"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+node campaign-node/scripts/pack.mjs "$folder/npm"
+mkdir "$folder/app"
+cd "$folder/app"
+printf '{ "name": "app", "private": true, "type": "module" }\n' >package.json
+npm install --offline --no-fund --no-audit --loglevel=error "$folder"/npm/*.tgz
+cp "$ROOT/examples/node/build/quickstart.js" .
+node quickstart.js | tee output >&2
+grep -q '^100 % reached$' output || die "the quickstart did not reach everyone"
+# The same classes, whichever way they are imported.
+cat >both.cjs <<'SCRIPT'
+const { Engine, CampaignError } = require('campaign-node')
+const { checkStore } = require('campaign-node/testing')
+import('campaign-node').then((module) => {
+    if (module.Engine !== Engine || module.CampaignError !== CampaignError || typeof checkStore !== 'function') process.exit(1)
+})
+SCRIPT
+node both.cjs || die "require and import do not give the same classes"
+if grep -nE '"resolved": "https?://' "$ROOT"/{campaign-node,examples/node,benches/node}/package-lock.json; then
+    die "a lock file names the host of a registry; .npmrc asks npm to leave it out"
+fi
