@@ -262,7 +262,8 @@ pub struct VoicemailSettings {
 
 debug_without!(VoicemailSettings { enable_voicemail_detection, leave_voicemail } hides { voicemail_message });
 
-/// A number or sender the campaign may use, with its own limits.
+/// A number or sender the campaign may use, with its own limits. What is used of them is counted over all campaigns that name the number,
+/// of whatever organisation: it is one line.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
