@@ -263,7 +263,8 @@ pub struct VoicemailSettings {
 
 debug_without!(VoicemailSettings { enable_voicemail_detection, leave_voicemail } hides { voicemail_message });
 
-/// A number or sender the campaign may use, with its own limits.
+/// A number or sender the campaign may use, with its own limits. What is used of them is counted over all campaigns that name the number,
+/// of whatever organisation: it is one line.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
@@ -282,7 +283,8 @@ pub struct CallerId {
 
 debug_without!(CallerId { concurrent_limit, rate_limit_per_minute, calls_per_day } hides { number });
 
-/// At most `max` attempts at a person within a rolling time, over all campaigns of the store.
+/// At most `max` attempts at a person within a rolling time, over all campaigns of the same organisation; those without one are a group of
+/// their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
@@ -297,7 +299,8 @@ pub struct FrequencyCap {
 
 /// Everything that makes a campaign. Names and defaults are those of the REST API.
 ///
-/// Every field can be changed while the campaign runs or is paused, except `campaign_type`; what changes takes effect at the next hand-off.
+/// Every field can be changed while the campaign runs or is paused, except `campaign_type` and `organization`; what changes takes effect at the
+/// next hand-off.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignSpec {
@@ -307,6 +310,9 @@ pub struct CampaignSpec {
     pub description: Option<String>,
     /// The kind.
     pub campaign_type: CampaignType,
+    /// The organisation it belongs to, at least 1; never changed once the campaign is there. `None`, the default: the program's own.
+    /// Suppressions of an organisation and frequency caps reach over its campaigns and no others.
+    pub organization: Option<i64>,
     /// The assistant that talks, handed to the dialer.
     pub assistant_id: Option<i64>,
     /// Its name, the system variable `assistant_name`.
@@ -350,7 +356,7 @@ pub struct CampaignSpec {
     pub deadline: Option<Timestamp>,
     /// Only contacts with consent for the channel are contacted.
     pub consent_required: bool,
-    /// Caps over all campaigns.
+    /// Caps over all campaigns of the organisation.
     pub frequency_caps: Vec<FrequencyCap>,
     /// Money to spend. At 100 % nothing more starts.
     pub budget: Option<Money>,
@@ -375,7 +381,7 @@ pub struct CampaignSpec {
 }
 
 debug_without!(CampaignSpec {
-    name, description, campaign_type, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
+    name, description, campaign_type, organization, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
     max_attempts, retry_delay_minutes, retry, concurrent_limit, rate_limit_per_minute, calls_per_day, priority, time_zone, windows,
     schedule, deadline, consent_required, frequency_caps, budget, cost_per_attempt, budget_threshold_percent, caller_ids, voicemail, replies,
     ring_timeout_seconds, max_duration_seconds
@@ -387,6 +393,7 @@ impl Default for CampaignSpec {
             name: String::new(),
             description: None,
             campaign_type: CampaignType::Call,
+            organization: None,
             assistant_id: None,
             assistant_name: None,
             templates: BTreeMap::new(),
@@ -471,6 +478,12 @@ impl CampaignSpecBuilder {
     pub fn with(mut self, change: impl FnOnce(&mut CampaignSpec)) -> Self {
         change(&mut self.spec);
         self
+    }
+
+    /// Sets the organisation the campaign belongs to.
+    #[must_use]
+    pub fn organization(self, id: i64) -> Self {
+        self.with(|spec| spec.organization = Some(id))
     }
 
     /// Adds a template.
@@ -566,7 +579,7 @@ impl CampaignSpecBuilder {
         self.with(|spec| spec.consent_required = true)
     }
 
-    /// Adds a cap: at most `max` attempts at a person within `hours`, over all campaigns and channels.
+    /// Adds a cap: at most `max` attempts at a person within `hours`, over all campaigns of the organisation and all channels.
     #[must_use]
     pub fn frequency_cap(self, max: u32, hours: u32) -> Self {
         self.with(|spec| spec.frequency_caps.push(FrequencyCap { max, hours, channels: Vec::new() }))
