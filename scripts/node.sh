@@ -4,6 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 need node nodejs
 need npm npm
+need_postgres
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed; this is $(node --version)"
 
 # packages <folder>: what its lock file names, in its own node_modules; again only when the lock file has changed.

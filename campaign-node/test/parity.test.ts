@@ -76,7 +76,8 @@ test('whatever can be set in Rust can be set here', () => {
 
 test('whatever words there are in Rust are declared here', () => {
   const types = text('campaign-node', 'dist', 'types.d.ts')
-  const snake = (name: string): string => name.replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+  // One word in the wire form.
+  const snake = (name: string): string => name.replace('WhatsApp', 'Whatsapp').replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
   for (const [file, name] of [
     ['outcome.rs', 'Disposition'], ['outcome.rs', 'AttemptState'], ['outcome.rs', 'Channel'], ['contact.rs', 'ContactStatus'], ['status.rs', 'CampaignStatus'],
     ['event.rs', 'EventKind'],
