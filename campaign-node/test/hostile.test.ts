@@ -10,7 +10,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import {
   CampaignError, ClosedError, ConflictError, copyStore, DialError, Engine, InvalidError, SimulatedDialer, StateError, UserCodeError,
-  type Campaign, type CampaignEvent, type CampaignSpec, type ContactRow, type Dialer, type EngineOptions, type ImportSource,
+  type Campaign, type CampaignEvent, type CampaignSpec, type ContactRow, type DialContext, type Dialer, type EngineOptions, type ImportSource,
 } from 'campaign-node'
 import { MemoryStore } from './memory-store.js'
 
@@ -454,7 +454,7 @@ test('nothing that was thrown is kept for ever', async () => {
 })
 
 test('a context can be used carelessly', async () => {
-  const late: Promise<unknown>[] = []
+  const contexts: DialContext[] = []
   const dialer: Dialer = {
     async dial(_request, context): Promise<'answered'> {
       // Nobody waits for these, and they fail.
@@ -463,13 +463,14 @@ test('a context can be used carelessly', async () => {
       void context.sleep(-1)
       context.progress(42 as unknown as string)
       assert.ok(context.now() instanceof Date)
-      setImmediate(() => late.push(context.placed('CA1').then(() => undefined, (error: unknown) => error)))
+      contexts.push(context)
       return 'answered'
     },
   }
   const { engine, id } = await run(dialer, 2)
   assert.equal((await engine.wait(id)).completedContacts, 2)
-  for (const error of await Promise.all(late)) assert.ok(error instanceof StateError, inspect(error))
+  // After the dial has ended a context can do nothing any more, and says so.
+  for (const late of contexts) assert.ok((await rejection(() => late.placed('CA1'))) instanceof StateError)
   await engine.close()
 })
 
