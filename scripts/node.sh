@@ -4,6 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 need node nodejs
 need npm npm
+need_postgres
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed; this is $(node --version)"
 
 # packages <folder>: what its lock file names, in its own node_modules; again only when the lock file has changed.
@@ -60,6 +61,27 @@ import('campaign-node').then((module) => {
 })
 SCRIPT
 node both.cjs || die "require and import do not give the same classes"
+# What is installed has types that a strict program of either kind compiles with, down to the declarations themselves.
+cat >types.mts <<'SCRIPT'
+import { Engine, SimulatedDialer, type CampaignEvent, type ContactStore, type Dialer } from 'campaign-node'
+import { checkDialer, type Report } from 'campaign-node/testing'
+const dialer: Dialer = { dial: ({ to }) => (to === '' ? 'busy' : { disposition: 'answered' }) }
+const seen: CampaignEvent[] = []
+export const store: ContactStore | null = null
+export const report: Promise<Report> = checkDialer({ provoke: () => new SimulatedDialer() })
+const engine: Engine = await Engine.open('memory://', { dialer })
+for await (const event of engine.events(1)) seen.push(event)
+// @ts-expect-error the name of a field is checked
+await engine.createCampaign({ nmae: 'x' })
+SCRIPT
+cat >types.cts <<'SCRIPT'
+import node = require('campaign-node')
+export const engine: Promise<node.Engine> = node.Engine.open('memory://', { dialer: new node.SimulatedDialer() })
+SCRIPT
+ln -s "$ROOT/campaign-node/node_modules/@types" node_modules/@types
+ln -s "$ROOT/campaign-node/node_modules/undici-types" node_modules/undici-types
+node "$ROOT/campaign-node/node_modules/typescript/lib/tsc.js" --noEmit --strict --exactOptionalPropertyTypes --skipLibCheck false \
+    --target es2022 --lib es2023 --module nodenext --types node types.mts types.cts || die "the installed declarations do not compile"
 if grep -nE '"resolved": "https?://' "$ROOT"/{campaign-node,examples/node,benches/node}/package-lock.json; then
     die "a lock file names the host of a registry; .npmrc asks npm to leave it out"
 fi

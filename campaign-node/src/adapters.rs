@@ -1,6 +1,7 @@
 //! What a user's objects are to the engine: a dialer, a store, a kind of campaign, a file that is read piece by piece.
 
 use crate::convert::{self, without_values};
+use crate::errors;
 use crate::runtime::{Bridge, Reply};
 use async_trait::async_trait;
 use campaign_core::campaign::{Campaign, CampaignKind, CampaignRecord, CampaignSpec, ContactView, Next};
@@ -48,6 +49,11 @@ impl Object {
         }
     }
 
+    /// Tells the shell of an error of user code that no caller waits for: the engine only sees what follows from it.
+    fn complain(&self, error: &Error) {
+        self.bridge.send(&("complain", errors::to_shell(error)));
+    }
+
     pub(crate) fn call_and_wait(&self, method: &str, arguments: &Value, place: &str) -> Result<Value> {
         match self.bridge.ask(self.id, method, arguments, None).wait() {
             Ok(reply) => value(reply, place),
@@ -87,7 +93,11 @@ impl Dialer for JsDialer {
             }
         };
         match reply {
-            Ok(reply) => value(reply, "the dialer").and_then(wire::outcome).map_err(DialError::InDoubt),
+            Ok(reply) => value(reply, "the dialer").and_then(wire::outcome).map_err(|error| {
+                let (attempt, campaign, contact) = (request.attempt_id, request.campaign_id, request.contact_id);
+                self.object.complain(&error.clone().with("campaign", campaign).with("contact", contact).with("attempt", attempt));
+                DialError::InDoubt(error)
+            }),
             Err(thrown) => Err(thrown.into_dial_error(bridge)),
         }
     }
@@ -98,7 +108,8 @@ impl Dialer for JsDialer {
         }
         let _hold = self.clock.hold();
         let arguments = Value::Object(wire::find_request(&request));
-        wire::found(self.object.call("find", &arguments, "the dialer's `find`").await?)
+        let found = self.object.call("find", &arguments, "the dialer's `find`").await.and_then(wire::found);
+        found.inspect_err(|error| self.object.complain(&error.clone().with("attempt", request.attempt_id)))
     }
 }
 
@@ -108,7 +119,7 @@ pub(crate) struct JsKind(pub(crate) Object);
 impl CampaignKind for JsKind {
     fn build(&self, spec: &Arc<CampaignSpec>) -> Result<Arc<dyn Campaign>> {
         let spec = serde_json::to_value(&**spec).map_err(|error| Error::new(Kind::Internal, "a spec must serialise").with_source(error))?;
-        let built = self.0.call_and_wait("build", &spec, "the kind of campaign")?;
+        let built = self.0.call_and_wait("build", &spec, "the kind of campaign").inspect_err(|error| self.0.complain(error))?;
         let Built { campaign, templates } = convert::read("campaign", built)?;
         let object = |id| Object { bridge: Arc::clone(&self.0.bridge), id };
         let own = |(name, (id, variables)): (String, (u32, Vec<String>))| {
@@ -136,10 +147,12 @@ impl Template for JsTemplate {
     fn render(&self, input: TemplateInput<'_>) -> Result<String> {
         let text = |name: &String| input.value(name).map_or_else(|| input.fallback(name).to_owned(), |value| value.text().into_owned());
         let values: BTreeMap<&String, String> = self.variables.iter().map(|name| (name, text(name))).collect();
-        match self.object.call_and_wait("render", &json!(values), "the template's `render`")? {
-            Value::String(text) => Ok(text),
-            _ => Err(Error::new(Kind::User, "the template's `render` must return a text")),
-        }
+        let text = match self.object.call_and_wait("render", &json!(values), "the template's `render`") {
+            Ok(Value::String(text)) => Ok(text),
+            Ok(_) => Err(Error::new(Kind::User, "the template's `render` must return a text")),
+            Err(error) => Err(error),
+        };
+        text.inspect_err(|error| self.object.complain(error))
     }
 
     fn variables(&self) -> Vec<String> {
@@ -175,23 +188,26 @@ impl JsCampaign {
     }
 }
 
-/// A campaign has no way to fail but a panic, which ends the attempt; this one is silent, the shell has the error.
-fn fail(error: Error) -> ! {
-    std::panic::resume_unwind(Box::new(error.to_string()))
+impl Object {
+    /// A campaign has no way to fail but a panic, which ends the attempt; this one is silent, the shell is told.
+    fn fail(&self, error: &Error) -> ! {
+        self.complain(error);
+        std::panic::resume_unwind(Box::new(error.to_string()))
+    }
 }
 
 impl Campaign for JsCampaign {
     fn next(&self, view: &ContactView<'_>, now: Timestamp) -> Next {
-        let answer = self.object.call_and_wait("next", &wire::view(view, now), "the campaign's `next`").unwrap_or_else(|error| fail(error));
-        wire::next(answer).unwrap_or_else(|error| fail(error))
+        let answer = self.object.call_and_wait("next", &wire::view(view, now), "the campaign's `next`").and_then(wire::next);
+        answer.unwrap_or_else(|error| self.object.fail(&error.with("contact", view.contact.id)))
     }
 
     fn message_template(&self, step: &PlannedStep) -> &str {
         let arguments = json!({ "step": step.step, "channel": step.channel });
         let answer = self.object.call_and_wait("message_template", &arguments, "the campaign's `messageTemplate`");
-        match answer.unwrap_or_else(|error| fail(error)) {
+        match answer.unwrap_or_else(|error| self.object.fail(&error)) {
             Value::String(name) => self.keep(name),
-            _ => fail(Error::new(Kind::User, "the campaign's `messageTemplate` must return the name of a template")),
+            _ => self.object.fail(&Error::new(Kind::User, "the campaign's `messageTemplate` must return the name of a template")),
         }
     }
 
@@ -246,10 +262,17 @@ pub(crate) struct JsStore(pub(crate) Object);
 
 impl JsStore {
     async fn ask<T: DeserializeOwned>(&self, method: &'static str, arguments: Value) -> Result<T> {
-        let answer = self.0.call(method, &arguments, &format!("the store's `{method}`")).await?;
-        serde_json::from_value(answer).map_err(|error| {
-            let problem = format!("the answer of the store's `{method}` is not understood: {}", without_values(&error));
-            Error::new(Kind::User, problem)
+        let answer = self.0.call(method, &arguments, &format!("the store's `{method}`")).await.and_then(|answer| {
+            serde_json::from_value(answer).map_err(|error| {
+                let problem = format!("the answer of the store's `{method}` is not understood: {}", without_values(&error));
+                Error::new(Kind::User, problem)
+            })
+        });
+        // What a store throws on purpose has its consequences; anything else would only show as work that is tried again and again.
+        answer.inspect_err(|error| {
+            if error.kind() == Kind::User {
+                self.0.complain(error);
+            }
         })
     }
 }

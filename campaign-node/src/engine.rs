@@ -6,8 +6,8 @@ use crate::runtime::{Bridge, runtime};
 use campaign_core::dialer::Dialer;
 use campaign_core::executor::{SharedExecutor, TokioExecutor};
 use campaign_core::id::{AttemptId, CampaignId, ContactId, ListId};
-use campaign_core::import::ImportSource;
-use campaign_core::store::{ContactStore, open_store};
+use campaign_core::import::{ImportOptions, ImportSource};
+use campaign_core::store::{ContactStore, Copied, copy_store, open_store};
 use campaign_core::{Engine, Error, EventStream, Kind, Result, wire};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -56,11 +57,12 @@ impl Host {
 
     /// Ends without waiting for anything: the JavaScript thread is going.
     pub(crate) fn end(&self) {
-        self.bridge.end();
-        self.readers.lock().clear();
+        // First of all, so that nothing is settled on the grounds that user code does not answer any more.
         if let Some(engine) = self.engine.lock().take() {
             engine.abort();
         }
+        self.bridge.end();
+        self.readers.lock().clear();
     }
 
     fn engine(&self) -> Result<Engine> {
@@ -103,11 +105,29 @@ impl Host {
         Ok(Value::Null)
     }
 
+    async fn copy(&self, mut arguments: Arguments) -> Result<Value> {
+        let stores: [Value; 2] = [arguments.take("from")?, arguments.take("to")?];
+        let own = stores.each_ref().map(Value::is_string);
+        let [from, to] = stores;
+        let (from, to) = (self.store(from).await?, self.store(to).await?);
+        let copied = copy_store(&*from, &*to).await;
+        // What was opened here is closed here; an object of the user's stays open.
+        for (store, own) in [&from, &to].into_iter().zip(own) {
+            if own {
+                store.close().await?;
+            }
+        }
+        let Copied { campaigns, contacts, attempts, suppressions, documents } = copied?;
+        Ok(json!({
+            "campaigns": campaigns, "contacts": contacts, "attempts": attempts, "suppressions": suppressions, "documents": documents,
+        }))
+    }
+
     fn source(&self, arguments: &mut Arguments, bytes: Option<Vec<u8>>) -> Result<ImportSource> {
         if let Some(bytes) = bytes {
             return Ok(ImportSource::from(bytes));
         }
-        if let Some(path) = arguments.take::<Option<std::path::PathBuf>>("path")? {
+        if let Some(path) = arguments.take::<Option<PathBuf>>("path")? {
             return Ok(ImportSource::Path(path));
         }
         if let Some(stream) = arguments.take::<Option<u32>>("stream")? {
@@ -119,6 +139,7 @@ impl Host {
     async fn carry_out(self: &Arc<Self>, method: &str, mut arguments: Arguments, bytes: Option<Vec<u8>>) -> Result<Value> {
         match method {
             "open" => return self.open(arguments).await,
+            "copy_store" => return self.copy(arguments).await,
             "conformance_store" => return crate::suites::store(self, arguments).await,
             "conformance_dialer" => return crate::suites::dialer(self, arguments).await,
             "placed" => {
@@ -222,7 +243,7 @@ impl Host {
     ) -> Result<Option<Value>> {
         Ok(Some(match method {
             "import_contacts" => {
-                let options = wire::import_options(arguments.object("options")?)?;
+                let options = import_options(arguments)?;
                 let owner = arguments.owner()?;
                 let watcher: Option<u32> = arguments.take("watcher")?;
                 let source = self.source(arguments, bytes)?;
@@ -274,7 +295,7 @@ impl Host {
                 plain(engine.is_suppressed(&key.phone, key.scope.organization()).await?)?
             }
             "import_suppressions" => {
-                let options = wire::import_options(arguments.object("options")?)?;
+                let options = import_options(arguments)?;
                 let scope = arguments.take::<Option<CampaignId>>("campaign_id")?;
                 let scope = wire::suppression_scope(scope, arguments.take("organization_id")?)?;
                 let reason: String = arguments.take("reason")?;
@@ -324,6 +345,19 @@ impl Host {
             _ => return Ok(None),
         }))
     }
+}
+
+/// The options of an import; `rejects` among them is the path of a file for rejected rows.
+fn import_options(arguments: &mut Arguments) -> Result<ImportOptions> {
+    let mut given = arguments.object("options")?;
+    let rejects: Option<PathBuf> = read("rejects", given.remove("rejects").unwrap_or_default())?;
+    let mut options = wire::import_options(given)?;
+    if let Some(path) = rejects {
+        let file = std::fs::File::create(path)
+            .map_err(|error| Error::invalid("rejects", "the file for rejected rows cannot be written").with_source(error))?;
+        options.rejects = Some(Box::new(std::io::BufWriter::new(file)));
+    }
+    Ok(options)
 }
 
 fn plain(value: impl Serialize) -> Result<Value> {

@@ -61,13 +61,15 @@ impl Native {
         self.host.bridge.take()
     }
 
-    /// Answers questions: a JSON array of `[id, value, error]`.
+    /// Answers questions: a JSON array of `[id, value, error]`. False when it cannot be read, and none of them is answered: JSON that
+    /// JavaScript writes may be nested more deeply than is safe to read.
     #[napi]
-    pub fn answer(&self, answers: String) {
-        let answers: Vec<(u32, Value, Option<Value>)> = serde_json::from_str(&answers).unwrap_or_default();
+    pub fn answer(&self, answers: String) -> bool {
+        let Ok(answers) = serde_json::from_str::<Vec<(u32, Value, Option<Value>)>>(&answers) else { return false };
         for (id, value, error) in answers {
             self.host.bridge.answer(id, error.map_or(Ok(Reply::Json(value)), |error| Err(errors::Thrown::new(error))));
         }
+        true
     }
 
     /// Answers a stream's question with its next piece, or with nothing at its end.

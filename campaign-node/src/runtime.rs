@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 /// Never shut down: its threads hold nothing that a process must give back, and end with it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("campaign").enable_time().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("campaign").enable_all().build();
     runtime.unwrap_or_else(|error| panic!("the threads of the engine cannot be started: {error}"))
 });
 
@@ -103,6 +103,9 @@ impl Bridge {
     pub(crate) fn send(&self, message: &impl Serialize) {
         // Messages are made of texts, numbers and JSON values: they always have a JSON form.
         let Ok(message) = serde_json::to_string(message) else { return };
+        if self.wake.lock().is_none() {
+            return;
+        }
         let mut outbox = self.outbox.lock();
         if !outbox.text.is_empty() {
             outbox.text.push(',');
@@ -136,12 +139,15 @@ impl Bridge {
     }
 
     /// Passes on what JavaScript answered.
-    pub(crate) fn answer(&self, id: u32, answer: Answer) {
+    pub(crate) fn answer(self: &Arc<Self>, id: u32, answer: Answer) {
         let open = self.remove(id);
-        if let Some(open) = open {
-            // Whoever asked may have gone meanwhile.
-            let _ = open.answer.send(answer);
-            drop(open.dial);
+        let unheard = match open {
+            Some(open) => open.answer.send(answer).err(),
+            None => Some(answer),
+        };
+        // Whoever asked may have gone meanwhile; the shell need not keep for them what was thrown.
+        if let Some(Err(thrown)) = unheard {
+            drop(thrown.into_error(self, "nobody"));
         }
     }
 

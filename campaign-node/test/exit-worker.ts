@@ -88,10 +88,67 @@ const moments: Record<string, () => unknown> = {
     worker.once('message', soon)
     worker.once('online', soon)
   },
+  'after worker threads were ended in the middle of a campaign': () => {
+    const workers = ['with dials that come and go', 'with a store of one’s own'].map((moment) => new Worker(__filename, { argv: [moment] }))
+    for (const worker of workers) setTimeout(() => void worker.terminate(), 50 + Math.random() * 200)
+    void Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))).then(() => process.exit(0))
+  },
   'after a worker thread was ended': () => {
     const worker = new Worker(__filename, { argv: ['with dials that never end'] })
     setTimeout(() => void worker.terminate(), Math.random() * 120)
     worker.once('exit', () => process.exit(0))
+  },
+  'inside of a policy': async () => {
+    const engine = await Engine.open('sqlite::memory:', { dialer: { dial: () => 'answered' }, campaigns: { own: { next: () => process.exit(0) } } })
+    const { id } = await engine.createCampaign({ ...spec, campaignType: 'own' })
+    await engine.addContacts(id, people(5))
+    await engine.start(id)
+  },
+  'inside of a store': async () => {
+    const store = new MemoryStore()
+    const claim = store.claim.bind(store)
+    let claims = 0
+    store.claim = (request) => (++claims === 2 ? process.exit(0) : claim(request))
+    await running({ dial: () => new Promise((resolve) => setTimeout(resolve, 5, 'busy')) }, store, 50)
+    soon()
+  },
+  'inside of what hears of errors': async () => {
+    const engine = await Engine.open('memory://', { dialer: { dial: () => { throw new Error('x') } }, onError: () => process.exit(0) })
+    const { id } = await engine.createCampaign(spec)
+    await engine.addContacts(id, people(50))
+    await engine.start(id)
+  },
+  'inside of what watches an import': async () => {
+    const engine = await Engine.open('sqlite::memory:', { dialer: { dial: () => 'answered' } })
+    const { id } = await engine.createCampaign(spec)
+    void engine.importContacts(id, Buffer.from(`phone\n${people(5000).map((row) => row['phone_number']).join('\n')}\n`), { onProgress: () => process.exit(0) })
+  },
+  'inside of an abort': async () => {
+    const [engine] = await running({
+      dial: (_request, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => {
+        resolve('cancelled')
+        process.exit(0)
+      })),
+    })
+    setImmediate(() => void engine.close())
+  },
+  'with an exception that only a handler hears of': async () => {
+    process.once('uncaughtException', () => process.exit(0))
+    await running({ dial: () => new Promise(() => setImmediate(() => { throw new Error('nobody catches this') })) })
+  },
+  'with readers of events that nobody reads': async () => {
+    const [engine, id] = await running({ dial: () => 'answered' })
+    void engine.events()
+    void engine.events(id).next()
+    void engine.events().toReadableStream()
+    await engine.wait(id)
+    soon()
+  },
+  'with two engines, of which one is closed': async () => {
+    const [first] = await running({ dial: () => never })
+    await running(new SimulatedDialer(), 'sqlite::memory:', 20)
+    first.abort()
+    soon()
   },
   'with an abort': async () => {
     const [engine] = await running({ dial: () => never })

@@ -1,7 +1,7 @@
 // One engine's connection to its native half: calls out, questions in, both in batches; and what keeps the process open.
 
-import { fromEngine } from './convert'
-import { ClosedError, InternalError, InvalidError, Originals, type NativeError } from './errors'
+import { finite, fromEngine } from './convert'
+import { ClosedError, InternalError, InvalidError, Originals, type CampaignError, type NativeError } from './errors'
 import { native, type Native } from './native'
 
 /** An object of the user's, wrapped: it may throw and may answer later. */
@@ -12,6 +12,8 @@ export interface Target {
   abort?(id: number): void
   /** Something to hear that needs no answer. */
   tell?(value: unknown): void
+  /** It is not needed any more. */
+  drop?(): void
 }
 
 interface Pending {
@@ -21,7 +23,7 @@ interface Pending {
 
 type Message =
   | ['reply', number, unknown] | ['fail', number, NativeError] | ['ask', number, number, string, unknown] | ['abort', number]
-  | ['forget', number] | ['drop', number] | ['tell', number, unknown]
+  | ['forget', number] | ['drop', number] | ['tell', number, unknown] | ['complain', NativeError]
 
 // While there is work the engine is looked at so often; it takes two looks without any to call it idle.
 const LOOK_MS = 250
@@ -29,6 +31,8 @@ const IDLE_LOOK_MS = 1000
 
 export class Bridge {
   readonly originals = new Originals()
+  /** Hears of errors of user code that nobody waits for. */
+  complain: ((error: CampaignError) => void) | undefined
   readonly #native: Native
   readonly #calls = new Map<number, Pending>()
   readonly #objects = new Map<number, Target>()
@@ -54,23 +58,19 @@ export class Bridge {
     }
     return new Promise((resolve, reject) => {
       const id = ++this.#last
-      let written: string
-      try {
-        written = JSON.stringify(args)
-      } catch (cause) {
-        reject(new InvalidError('the arguments cannot be written as JSON', { cause }))
-        return
-      }
+      for (const [field, value] of Object.entries(args)) if (typeof value === 'number') finite(value, field)
+      // Whatever can throw comes before the call is counted.
+      this.#native.call(id, method, written('the arguments', args), bytes)
       const done = <T>(then: (value: T) => void) => (value: T) => {
         if (waits) this.#waiting--
         then(value)
       }
+      // Answers are taken in a later turn of the event loop.
       this.#calls.set(id, { resolve: done(resolve), reject: done(reject) })
       if (waits) {
         this.#waiting++
         this.#stay()
       }
-      this.#native.call(id, method, written, bytes)
     })
   }
 
@@ -97,7 +97,9 @@ export class Bridge {
 
   /** Forgets an object. */
   remove(id: number): void {
+    const target = this.#objects.get(id)
     this.#objects.delete(id)
+    target?.drop?.()
   }
 
   now(id: number): Date | undefined {
@@ -123,13 +125,13 @@ export class Bridge {
     this.#ended = true
     clearTimeout(this.#timer)
     this.#native.abort()
-    for (const target of new Set(this.#asked.values())) for (const [id, of] of this.#asked) if (of === target) target.abort?.(id)
+    for (const [id, target] of this.#asked) target.abort?.(id)
     const error = new ClosedError('the engine was closed before the call ended')
     for (const [id, call] of this.#calls) {
       this.#calls.delete(id)
       call.reject(error)
     }
-    this.#objects.clear()
+    for (const id of [...this.#objects.keys()]) this.remove(id)
     this.#asked.clear()
   }
 
@@ -190,6 +192,9 @@ export class Bridge {
         case 'tell':
           this.#objects.get(message[1])?.tell?.(message[2])
           break
+        case 'complain':
+          this.complain?.(this.originals.revive(message[1]))
+          break
       }
     }
   }
@@ -242,24 +247,38 @@ export class Bridge {
     const answers = this.#answers
     this.#answers = []
     if (this.#ended) return
-    let written: string
     try {
-      written = JSON.stringify(answers)
+      if (this.#native.answer(written('the answers', answers))) return
     } catch {
-      // One of them cannot be written; the others must not suffer.
-      written = `[${answers.map((answer) => this.#write(answer)).join(',')}]`
+      // They go one by one.
     }
-    this.#native.answer(written)
+    // One of them cannot be written or read; the others must not suffer.
+    for (const answer of answers) {
+      try {
+        if (this.#native.answer(written('the answer', [answer]))) continue
+        throw new InvalidError('the answer is nested too deeply')
+      } catch (problem) {
+        if (problem instanceof InvalidError) this.complain?.(problem)
+        this.#native.answer(JSON.stringify([[answer[0], null, this.originals.describe(problem)]]))
+      }
+    }
   }
+}
 
-  #write(answer: [number, unknown, unknown]): string {
-    try {
-      return JSON.stringify(answer)
-    } catch (cause) {
-      const thrown = this.originals.describe(new InvalidError('the answer cannot be written as JSON', { cause }))
-      return JSON.stringify([answer[0], null, thrown])
-    }
+function written(what: string, value: unknown): string {
+  try {
+    const text = JSON.stringify(value)
+    // Half of a character outside of the basic plane, as `slice` leaves it behind, is no text for anybody else.
+    return text.includes('\\ud') ? JSON.stringify(JSON.parse(text), wellFormed) : text
+  } catch (cause) {
+    throw new InvalidError(`${what} cannot be written as JSON`, { cause })
   }
+}
+
+function wellFormed(_key: string, value: unknown): unknown {
+  if (typeof value === 'string') return value.replace(/\p{Surrogate}/gu, '\ufffd')
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name.replace(/\p{Surrogate}/gu, '\ufffd'), item as unknown]))
 }
 
 /** What a target returns when it has answered with bytes itself. */

@@ -2,6 +2,9 @@
 // `retry_delay_minutes` and "2026-03-02T15:00:00Z", JavaScript `retryDelayMinutes` and a `Date`. What belongs to the user (variables,
 // templates, options of a dialer) passes as it is.
 
+import { types } from 'node:util'
+import { InvalidError } from './errors'
+
 /** A value that JSON can hold. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
 
@@ -62,6 +65,7 @@ export function micros(text: string): number {
 
 /** The text of a moment in microseconds. */
 export function text(micros: number): string {
+  if (!(Math.abs(micros) <= 8.64e18)) throw new InvalidError('is no moment: whole microseconds since 1970 are expected')
   const rest = ((micros % 1_000_000) + 1_000_000) % 1_000_000
   return `${new Date((micros - rest) / 1000).toISOString().slice(0, 19)}.${String(rest).padStart(6, '0')}Z`
 }
@@ -80,23 +84,54 @@ export function fromEngine(value: unknown, moments: Moments = 'date', field = ''
   }
   const out: Record<string, unknown> = {}
   const keyed = KEYED.has(field)
-  for (const [name, item] of Object.entries(value)) out[keyed ? name : camel(name)] = fromEngine(item, moments, keyed ? '' : name)
+  for (const [name, item] of Object.entries(value)) put(out, keyed ? name : camel(name), fromEngine(item, moments, keyed ? '' : name))
   return out
 }
 
-/** What goes to the engine, in its names. Dates become texts when they are written as JSON. */
+// A plain assignment to this name would change what the object inherits from.
+function put(out: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === '__proto__') Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true })
+  else out[name] = value
+}
+
+/**
+ * What goes to the engine, in its names. Dates become texts when they are written as JSON. What JSON would silently turn into "nothing" is
+ * named instead: a moment that is none must not become "never".
+ */
 export function toEngine(value: unknown, moments: Moments = 'date', field = ''): unknown {
-  if (moments === 'micros' && typeof value === 'number' && isMoment(field)) return text(value)
-  if (typeof value !== 'object' || value === null || value instanceof Date || OPAQUE.has(field)) return value
+  try {
+    return write(value, moments, field)
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause
+    throw new InvalidError('the value is nested too deeply, or contains itself', { cause })
+  }
+}
+
+/** Complains about a number that is none. */
+export function finite(value: number, field: string): number {
+  if (Number.isFinite(value)) return value
+  throw new InvalidError(`must be a finite number (field ${field})`, { context: { field } })
+}
+
+function write(value: unknown, moments: Moments, field: string): unknown {
+  if (typeof value === 'number') {
+    finite(value, field || 'number')
+    return moments === 'micros' && isMoment(field) ? text(value) : value
+  }
+  if (typeof value !== 'object' || value === null || OPAQUE.has(field)) return value
+  if (types.isDate(value)) {
+    if (Number.isNaN(value.getTime())) throw new InvalidError(`is a Date without a moment (field ${field})`, { context: { field } })
+    return value
+  }
   if (Array.isArray(value)) {
     const inside = field === 'recent' ? 'at' : ''
-    return value.map((item) => (inside && Array.isArray(item) ? item.map((part) => toEngine(part, moments, inside)) : toEngine(item, moments)))
+    return value.map((item: unknown) => (inside && Array.isArray(item) ? item.map((part) => write(part, moments, inside)) : write(item, moments, '')))
   }
   const out: Record<string, unknown> = {}
   const keyed = KEYED.has(field)
   for (const [name, item] of Object.entries(value)) {
     const there = keyed ? name : snake(name)
-    out[there] = toEngine(item, moments, keyed ? '' : there)
+    put(out, there, write(item, moments, keyed ? '' : there))
   }
   return out
 }

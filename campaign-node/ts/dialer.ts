@@ -1,6 +1,6 @@
 import { isThenable, requireMethods, type Bridge, type Target } from './bridge'
 import { fromEngine, toEngine } from './convert'
-import { DialError, UserCodeError } from './errors'
+import { DialError, nameOf, UserCodeError } from './errors'
 import type { CarrierProfile, Channel, Data, Disposition } from './types'
 
 /** A value, or a promise of it. */
@@ -192,9 +192,6 @@ export class SimulatedDialer {
   }
 }
 
-/** What went wrong in a user's code, and where. */
-export type Complain = (error: UserCodeError, place: { campaignId: number; contactId: number; attemptId: number }) => void
-
 class Context implements DialContext {
   readonly #bridge: Bridge
   readonly #id: number
@@ -225,16 +222,23 @@ class Context implements DialContext {
     return this.#bridge.now(this.#id) ?? new Date()
   }
 
-  async sleep(seconds: number): Promise<void> {
-    await this.#bridge.call('sleep', { dial: this.#id, seconds })
+  sleep(seconds: number): Promise<void> {
+    return this.#ask('sleep', { seconds })
   }
 
-  async placed(providerRef: string): Promise<void> {
-    await this.#bridge.call('placed', { dial: this.#id, provider_ref: providerRef })
+  placed(providerRef: string): Promise<void> {
+    return this.#ask('placed', { provider_ref: providerRef })
   }
 
   progress(stage: string): void {
-    this.#bridge.stage(this.#id, stage)
+    this.#bridge.stage(this.#id, String(stage))
+  }
+
+  #ask(method: string, args: Record<string, unknown>): Promise<void> {
+    const answer = this.#bridge.call(method, { dial: this.#id, ...args }).then(() => undefined)
+    // Whoever does not wait for it does not want the process to end when it fails.
+    answer.catch(() => undefined)
+    return answer
   }
 }
 
@@ -242,13 +246,11 @@ class Context implements DialContext {
 class DialerTarget implements Target {
   readonly #bridge: Bridge
   readonly #dialer: Dialer
-  readonly #complain: Complain
   readonly #contexts = new Map<number, Context>()
 
-  constructor(bridge: Bridge, dialer: Dialer, complain: Complain) {
+  constructor(bridge: Bridge, dialer: Dialer) {
     this.#bridge = bridge
     this.#dialer = dialer
-    this.#complain = complain
   }
 
   ask(method: string, args: unknown, id: number): unknown {
@@ -265,7 +267,7 @@ class DialerTarget implements Target {
     try {
       const outcome = this.#dialer.dial(request, context)
       if (!isThenable(outcome)) return this.#ended(id, outcome)
-      return outcome.then((value) => this.#ended(id, value), failed)
+      return Promise.resolve(outcome).then((value) => this.#ended(id, value)).catch(failed)
     } catch (thrown) {
       return failed(thrown)
     }
@@ -286,21 +288,26 @@ class DialerTarget implements Target {
 
   // A refusal that a dialer names is nothing unusual; what caused it, or anything else, is worth hearing of.
   #report(request: DialRequest, thrown: unknown): void {
-    if (thrown instanceof DialError && thrown.cause === undefined) return
-    const { campaignId, contactId, attemptId } = request
-    const context = { campaign: String(campaignId), contact: String(contactId), attempt: String(attemptId) }
-    const name = thrown instanceof Error ? thrown.name : typeof thrown
-    const cause = thrown instanceof DialError ? thrown.cause : thrown
-    this.#complain(new UserCodeError(`the dialer's \`dial\` threw ${name}`, { context, cause }), { campaignId, contactId, attemptId })
+    const context = { campaign: String(request.campaignId), contact: String(request.contactId), attempt: String(request.attemptId) }
+    let cause = thrown
+    try {
+      if (thrown instanceof DialError) {
+        if (thrown.cause === undefined) return
+        cause = thrown.cause
+      }
+    } catch {
+      // Whatever it is, it is worth hearing of.
+    }
+    this.#bridge.complain?.(new UserCodeError(`the dialer's \`dial\` threw ${nameOf(thrown)}`, { context, cause }))
   }
 }
 
 /** What the native half needs to know of a dialer. */
-export async function describeDialer(bridge: Bridge, dialer: Dialer | SimulatedDialer, complain: Complain): Promise<Record<string, unknown>> {
+export async function describeDialer(bridge: Bridge, dialer: Dialer | SimulatedDialer): Promise<Record<string, unknown>> {
   if (dialer instanceof SimulatedDialer) return { simulated: toEngine(dialer.options) }
   requireMethods('dialer', dialer, ['dial'])
   if (dialer.find !== undefined) requireMethods('dialer', dialer, ['dial', 'find'])
   const given = typeof dialer.capabilities === 'function' ? await dialer.capabilities() : dialer.capabilities
-  const object = bridge.add(new DialerTarget(bridge, dialer, complain))
+  const object = bridge.add(new DialerTarget(bridge, dialer))
   return { object, can_find: dialer.find !== undefined, capabilities: toEngine(given ?? {}) }
 }

@@ -1,9 +1,10 @@
-import { Readable } from 'node:stream'
-import { Bridge, PIECE, type Target } from './bridge'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { Bridge, isThenable, PIECE, type Target } from './bridge'
 import { describeKinds, type CampaignKind } from './campaign'
 import { fromEngine, rows, toEngine } from './convert'
 import { describeDialer, SimulatedDialer, type Dialer, type Outcome } from './dialer'
-import { InvalidError, UserCodeError } from './errors'
+import { InvalidError, nameOf, UserCodeError, type CampaignError } from './errors'
 import { EventStream } from './events'
 import { describeStore, type ContactStore } from './store'
 import type * as t from './types'
@@ -14,7 +15,10 @@ export interface EngineOptions {
   dialer: Dialer | SimulatedDialer
   /** Kinds of campaigns of your own, by the name that `campaignType` gives. */
   campaigns?: Record<string, CampaignKind>
-  /** Hears of every error that code of yours threw while nobody waited for it; `cause` is the very object that it threw. */
+  /**
+   * Hears of what went wrong in code of yours that no caller waits for: what it threw, or that its answer is not understood. `cause` is the very
+   * object that was thrown, `context` says where. A {@link DialError} without a cause is nothing unusual and is not told.
+   */
   onError?: (error: UserCodeError) => void
   /** A name of this node for people. */
   nodeName?: string
@@ -91,12 +95,14 @@ export class Engine {
       throw new InvalidError('an engine needs a dialer: Engine.open(store, { dialer })', { context: { field: 'dialer' } })
     }
     const { dialer, campaigns, onError, ...settings } = options
+    requireFunction('onError', onError)
     const bridge = new Bridge()
     const engine = new Engine(bridge, onError)
+    bridge.complain = (error) => engine.#complain(error)
     try {
       await bridge.call('open', {
         store: typeof store === 'string' ? store : describeStore(bridge, store),
-        dialer: await describeDialer(bridge, dialer, (error, place) => engine.#complain(error, place)),
+        dialer: await describeDialer(bridge, dialer),
         kinds: describeKinds(bridge, campaigns ?? {}),
         options: toEngine(settings),
       })
@@ -111,22 +117,22 @@ export class Engine {
   // --- campaigns ---------------------------------------------------------------------------------------------------------
 
   /** Creates a campaign in status `draft`. */
-  createCampaign(campaign: t.CampaignSpec): Promise<t.CampaignRecord> {
+  async createCampaign(campaign: t.CampaignSpec): Promise<t.CampaignRecord> {
     return this.#bridge.get('create_campaign', { campaign: toEngine(campaign) })
   }
 
   /** One campaign, with its counters. */
-  getCampaign(campaignId: number): Promise<t.CampaignRecord> {
+  async getCampaign(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('get_campaign', { campaign_id: campaignId })
   }
 
   /** Campaigns, newest first. */
-  listCampaigns(query: t.CampaignQuery = {}): Promise<t.Page<t.CampaignRecord>> {
+  async listCampaigns(query: t.CampaignQuery = {}): Promise<t.Page<t.CampaignRecord>> {
     return this.#bridge.get('list_campaigns', { query: toEngine(query) })
   }
 
   /** Changes a campaign; while it runs, the change takes effect at the next hand-off. */
-  updateCampaign(campaignId: number, changes: t.CampaignChanges): Promise<t.CampaignRecord> {
+  async updateCampaign(campaignId: number, changes: t.CampaignChanges): Promise<t.CampaignRecord> {
     return this.#bridge.get('update_campaign', { campaign_id: campaignId, changes: toEngine(changes) })
   }
 
@@ -136,99 +142,111 @@ export class Engine {
   }
 
   /** Starts a campaign: at once, or at its moment when the schedule lies in the future. Also resumes a paused one. */
-  start(campaignId: number): Promise<t.CampaignRecord> {
+  async start(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('start', { campaign_id: campaignId })
   }
 
   /** Sets when the campaign starts. */
-  schedule(campaignId: number, schedule: t.Schedule): Promise<t.CampaignRecord> {
+  async schedule(campaignId: number, schedule: t.Schedule): Promise<t.CampaignRecord> {
     return this.#bridge.get('schedule', { campaign_id: campaignId, schedule: toEngine(schedule) })
   }
 
   /** Takes the start back: a scheduled campaign becomes a draft. */
-  unschedule(campaignId: number): Promise<t.CampaignRecord> {
+  async unschedule(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('unschedule', { campaign_id: campaignId })
   }
 
   /** Holds a running campaign: when this resolves, no further hand-off of it happens on this node. */
-  pause(campaignId: number): Promise<t.CampaignRecord> {
+  async pause(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('pause', { campaign_id: campaignId })
   }
 
   /** Lets a paused campaign go on. */
-  resume(campaignId: number): Promise<t.CampaignRecord> {
+  async resume(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('resume', { campaign_id: campaignId })
   }
 
   /** Ends a campaign: remaining contacts become `cancelled`, running attempts finish. */
-  cancel(campaignId: number): Promise<t.CampaignRecord> {
+  async cancel(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('cancel', { campaign_id: campaignId })
   }
 
   /** Closes a campaign none of whose contacts is open as `completed`. */
-  complete(campaignId: number): Promise<t.CampaignRecord> {
+  async complete(campaignId: number): Promise<t.CampaignRecord> {
     return this.#bridge.get('complete', { campaign_id: campaignId })
   }
 
   /** Makes an ended campaign ready to reach contacts again, and returns how many; `start` does the rest. */
-  reExecute(campaignId: number, contacts: Reexecution = 'all'): Promise<number> {
+  async reExecute(campaignId: number, contacts: Reexecution = 'all'): Promise<number> {
     return this.#bridge.get('re_execute', { campaign_id: campaignId, contacts })
   }
 
   /** Waits until the campaign is completed, cancelled or failed, and returns its last counters. */
-  wait(campaignId: number): Promise<t.Progress> {
+  async wait(campaignId: number): Promise<t.Progress> {
     return this.#bridge.get('wait', { campaign_id: campaignId })
   }
 
   /** The counters of a campaign. */
-  progress(campaignId: number): Promise<t.Progress> {
+  async progress(campaignId: number): Promise<t.Progress> {
     return this.#bridge.get('progress', { campaign_id: campaignId })
   }
 
   // --- contacts ----------------------------------------------------------------------------------------------------------
 
   /** Imports contacts into a campaign or a contact list. Good rows always go in; bad ones are in the report. */
-  importContacts(owner: t.Owner, source: ImportSource, options: t.ImportOptions = {}): Promise<t.ImportReport> {
+  async importContacts(owner: t.Owner, source: ImportSource, options: t.ImportOptions = {}): Promise<t.ImportReport> {
     return this.#import('import_contacts', ownerOf(owner), source, options)
   }
 
   /** Adds contacts by a call, along the same path as an import. */
-  addContacts(owner: t.Owner, contacts: t.ContactRow[], options: t.ImportOptions = {}): Promise<t.ImportReport> {
+  async addContacts(owner: t.Owner, contacts: t.ContactRow[], options: t.ImportOptions = {}): Promise<t.ImportReport> {
     return this.#import('import_contacts', ownerOf(owner), contacts, options)
   }
 
   /** One contact. */
-  getContact(contactId: number): Promise<t.Contact> {
+  async getContact(contactId: number): Promise<t.Contact> {
     return this.#bridge.get('get_contact', { contact_id: contactId })
   }
 
   /** Contacts of a campaign or a contact list, by ascending id. */
-  listContacts(owner: t.Owner, query: t.ContactQuery = {}): Promise<t.Page<t.Contact>> {
+  async listContacts(owner: t.Owner, query: t.ContactQuery = {}): Promise<t.Page<t.Contact>> {
     return this.#bridge.get('list_contacts', { ...ownerOf(owner), query: toEngine(query) })
   }
 
+  /** Every contact of a campaign or a contact list, by ascending id, read page by page (`limit` at a time) as it is walked through. */
+  async *iterContacts(owner: t.Owner, query: Omit<t.ContactQuery, 'page' | 'perPage' | 'offset' | 'count'> = {}): AsyncGenerator<t.Contact, void, undefined> {
+    let after = query.after ?? 0
+    for (;;) {
+      const { items } = await this.listContacts(owner, { ...query, after, count: false })
+      yield* items
+      const last = items.at(-1)
+      if (last === undefined) return
+      after = last.id
+    }
+  }
+
   /** Removes contacts that are not being contacted right now; returns how many went. */
-  removeContacts(owner: t.Owner, contactIds: number[]): Promise<number> {
+  async removeContacts(owner: t.Owner, contactIds: number[]): Promise<number> {
     return this.#bridge.get('remove_contacts', { ...ownerOf(owner), contact_ids: contactIds })
   }
 
   /** Says that a person answered back (a message, a returned call). Mixed campaigns branch on it at once. */
-  recordReply(contactId: number): Promise<t.Contact> {
+  async recordReply(contactId: number): Promise<t.Contact> {
     return this.#bridge.get('record_reply', { contact_id: contactId })
   }
 
   /** Creates a contact list, of an organisation or the program's own. */
-  createList(name: string, description?: string | null, options: { organizationId?: number | null } = {}): Promise<t.ContactList> {
+  async createList(name: string, description?: string | null, options: { organizationId?: number | null } = {}): Promise<t.ContactList> {
     return this.#bridge.get('create_list', { name, description, organization_id: options.organizationId })
   }
 
   /** One contact list. */
-  getList(listId: number): Promise<t.ContactList> {
+  async getList(listId: number): Promise<t.ContactList> {
     return this.#bridge.get('get_list', { list_id: listId })
   }
 
   /** Every contact list, or those of one organisation, oldest first. */
-  lists(query: { organizationId?: number } = {}): Promise<t.ContactList[]> {
+  async lists(query: { organizationId?: number } = {}): Promise<t.ContactList[]> {
     return this.#bridge.get('lists', { organization_id: query.organizationId })
   }
 
@@ -238,7 +256,7 @@ export class Engine {
   }
 
   /** Copies the contacts of a list into a campaign of the same organisation. */
-  attachList(listId: number, campaignId: number): Promise<t.ImportReport> {
+  async attachList(listId: number, campaignId: number): Promise<t.ImportReport> {
     return this.#bridge.get('attach_list', { list_id: listId, campaign_id: campaignId })
   }
 
@@ -250,17 +268,17 @@ export class Engine {
   }
 
   /** Takes numbers off the suppression list; returns how many were on it. */
-  unsuppress(keys: string | t.Suppression | (string | t.Suppression)[]): Promise<number> {
+  async unsuppress(keys: string | t.Suppression | (string | t.Suppression)[]): Promise<number> {
     return this.#bridge.get('unsuppress', { keys: numbers(keys) })
   }
 
   /** Entries of the suppression list, by number. */
-  suppressions(query: t.SuppressionQuery = {}): Promise<t.Page<t.SuppressionEntry>> {
+  async suppressions(query: t.SuppressionQuery = {}): Promise<t.Page<t.SuppressionEntry>> {
     return this.#bridge.get('suppressions', { query: toEngine(query) })
   }
 
   /** Imports a file of numbers into the suppression list. */
-  importSuppressions(
+  async importSuppressions(
     source: ImportSource,
     options: t.ImportOptions & { campaignId?: number; organizationId?: number; reason?: string } = {},
   ): Promise<t.ImportReport> {
@@ -275,7 +293,7 @@ export class Engine {
   }
 
   /** Whether a number is suppressed now, in all campaigns of an organisation when one is named, else everywhere. */
-  isSuppressed(phoneNumber: string, defaultRegion?: string, options: { organizationId?: number } = {}): Promise<boolean> {
+  async isSuppressed(phoneNumber: string, defaultRegion?: string, options: { organizationId?: number } = {}): Promise<boolean> {
     const key = { phone_number: phoneNumber, default_region: defaultRegion, organization_id: options.organizationId }
     return this.#bridge.get('is_suppressed', { key })
   }
@@ -283,32 +301,32 @@ export class Engine {
   // --- what happened, why, and what would happen -------------------------------------------------------------------------
 
   /** The attempt history, newest first: of a campaign, or of what the query says. */
-  executions(query: number | t.ExecutionQuery = {}): Promise<t.Page<t.Execution>> {
-    return this.#bridge.get('executions', { query: typeof query === 'number' ? { campaign_id: query } : toEngine(query) })
+  async executions(query: number | t.ExecutionQuery = {}): Promise<t.Page<t.Execution>> {
+    return this.#bridge.get('executions', { query: toEngine(typeof query === 'number' ? { campaignId: query } : query) })
   }
 
   /** Settled attempts of a campaign per bucket of time. */
-  timeline(campaignId: number, query: { bucketSeconds: number; from?: Date; to?: Date }): Promise<t.TimelineBucket[]> {
+  async timeline(campaignId: number, query: { bucketSeconds: number; from?: Date; to?: Date }): Promise<t.TimelineBucket[]> {
     return this.#bridge.get('timeline', { campaign_id: campaignId, query: toEngine(query) })
   }
 
   /** Adds what a provider says after the settlement (price, transcript, receipt) to an execution. */
-  amend(executionId: number, outcome: Outcome): Promise<t.Execution> {
+  async amend(executionId: number, outcome: Outcome): Promise<t.Execution> {
     return this.#bridge.get('amend', { execution_id: executionId, outcome: toEngine(outcome) })
   }
 
   /** Why a campaign moves as it does: its contacts counted per reason. */
-  explainCampaign(campaignId: number): Promise<t.CampaignExplanation> {
+  async explainCampaign(campaignId: number): Promise<t.CampaignExplanation> {
     return this.#bridge.get('explain_campaign', { campaign_id: campaignId })
   }
 
   /** Why a contact is, or is not, being reached: the gates in order, the first that blocks, and when it opens. */
-  explain(contactId: number): Promise<t.ContactExplanation> {
+  async explain(contactId: number): Promise<t.ContactExplanation> {
     return this.#bridge.get('explain_contact', { contact_id: contactId })
   }
 
   /** Simulates a campaign from where it stands, on virtual time and a simulated carrier; nothing is touched. */
-  simulate(campaignId: number, options: t.SimulateOptions = {}): Promise<t.SimulationReport> {
+  async simulate(campaignId: number, options: t.SimulateOptions = {}): Promise<t.SimulationReport> {
     return this.#bridge.get('simulate', { campaign_id: campaignId, options: toEngine(options) })
   }
 
@@ -328,7 +346,7 @@ export class Engine {
   }
 
   /** Looks for mistakes in the templates of a campaign. */
-  lintTemplate(campaignId: number, options: { sample?: number; segmentPrice?: number } = {}): Promise<t.LintReport> {
+  async lintTemplate(campaignId: number, options: { sample?: number; segmentPrice?: number } = {}): Promise<t.LintReport> {
     return this.#bridge.get('lint_template', { campaign_id: campaignId, options: toEngine(options) })
   }
 
@@ -342,18 +360,18 @@ export class Engine {
   // --- the node ----------------------------------------------------------------------------------------------------------
 
   /** Live nodes on the store. */
-  nodes(): Promise<t.NodeInfo[]> {
+  async nodes(): Promise<t.NodeInfo[]> {
     return this.#bridge.get('nodes', {})
   }
 
   /** Now, by the engine's clock. */
-  now(): Promise<Date> {
+  async now(): Promise<Date> {
     return this.#bridge.get<{ now: Date }>('now', {}).then(({ now }) => now)
   }
 
   /** Starts nothing new and waits for running attempts, for as long as it takes or as `patience` says; then signals are aborted. */
   async stop(options: Patience = {}): Promise<void> {
-    await this.#bridge.call('stop', { patience: finite(options.patience ?? Infinity) })
+    await this.#bridge.call('stop', { patience: patience(options, Infinity) })
   }
 
   /** Stops at once: running attempts are left behind and recovered by the next start, as after a crash. */
@@ -367,8 +385,15 @@ export class Engine {
    * seconds first. May be called more than once.
    */
   close(options: Patience = {}): Promise<void> {
+    let seconds: number | null
+    try {
+      seconds = patience(options, 0)
+    } catch (error) {
+      // Nothing has begun: it can be closed again, properly.
+      return Promise.reject(error as Error)
+    }
     this.#closing ??= this.#bridge
-      .call('close', { patience: finite(options.patience ?? 0) })
+      .call('close', { patience: seconds })
       .then(() => undefined)
       .finally(() => this.#end())
     return this.#closing
@@ -381,12 +406,14 @@ export class Engine {
 
   async #import(method: string, args: Record<string, unknown>, source: ImportSource, options: t.ImportOptions): Promise<t.ImportReport> {
     const { onProgress, ...rest } = options
+    requireFunction('onProgress', onProgress)
     const watcher = onProgress && this.#bridge.add(new Watcher(onProgress, (thrown) => this.#threw('onProgress', thrown)))
     const call = (where: Record<string, unknown>, bytes?: Uint8Array): Promise<t.ImportReport> =>
       this.#bridge.get(method, { ...args, ...where, options: toEngine(rest), watcher }, bytes)
     try {
+      if (rest.rejects instanceof URL) rest.rejects = fileURLToPath(rest.rejects)
       if (typeof source === 'string') return await call({ path: source })
-      if (source instanceof URL) return await call({ path: (await import('node:url')).fileURLToPath(source) })
+      if (source instanceof URL) return await call({ path: fileURLToPath(source) })
       if (source instanceof Uint8Array) return await call({}, source)
       if (Array.isArray(source)) return await call({ rows: rows(source) })
       if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) {
@@ -399,22 +426,28 @@ export class Engine {
   }
 
   #threw(what: string, cause: unknown): void {
-    this.#tell(new UserCodeError(`\`${what}\` threw ${cause instanceof Error ? cause.name : typeof cause}`, { cause }))
+    this.#tell(new UserCodeError(`\`${what}\` threw ${nameOf(cause)}`, { cause }))
   }
 
   #tell(error: UserCodeError): void {
+    // Whoever is told of errors must not make more of them.
     try {
-      this.#onError?.(error)
+      const answer: unknown = this.#onError?.(error)
+      if (isThenable(answer)) Promise.resolve(answer).catch(() => undefined)
     } catch {
-      // Whoever is told of errors must not make more of them.
+      // As above.
     }
   }
 
-  #complain(error: UserCodeError, place: { campaignId: number; contactId: number; attemptId: number }): void {
+  #complain(raised: CampaignError): void {
+    const error = raised instanceof UserCodeError ? raised : new UserCodeError(raised.message, { context: raised.context, cause: raised })
     this.#tell(error)
+    const id = (name: string): number | undefined => (error.context[name] === undefined ? undefined : Number(error.context[name]))
+    const [campaignId, contactId, attemptId] = [id('campaign'), id('contact'), id('attempt')]
+    if (campaignId === undefined || contactId === undefined || attemptId === undefined) return
     for (const stream of this.#streams) {
-      if (stream.campaignId !== undefined && stream.campaignId !== place.campaignId) continue
-      stream.push({ type: 'error', ...place, at: new Date(), code: error.kind, message: error.message, error })
+      if (stream.campaignId !== undefined && stream.campaignId !== campaignId) continue
+      stream.push({ type: 'error', campaignId, contactId, attemptId, at: new Date(), code: error.kind, message: error.message, error })
     }
   }
 }
@@ -428,8 +461,16 @@ function numbers(entries: string | t.Suppression | (string | t.Suppression)[]): 
 }
 
 // JSON has no infinity; nothing means "as long as it takes".
-function finite(seconds: number): number | null {
+function patience(options: Patience, otherwise: number): number | null {
+  const seconds = options.patience ?? otherwise
+  if (typeof seconds !== 'number' || !(seconds >= 0)) {
+    throw new InvalidError('patience must be a number of seconds of at least 0', { context: { field: 'patience' } })
+  }
   return seconds === Infinity ? null : seconds
+}
+
+function requireFunction(what: string, given: unknown): void {
+  if (given !== undefined && typeof given !== 'function') throw new InvalidError(`${what} must be a function`, { context: { field: what } })
 }
 
 class Watcher implements Target {
@@ -447,7 +488,8 @@ class Watcher implements Target {
 
   tell(value: unknown): void {
     try {
-      this.#onProgress(fromEngine(value) as t.ImportProgress)
+      const answer: unknown = this.#onProgress(fromEngine(value) as t.ImportProgress)
+      if (isThenable(answer)) Promise.resolve(answer).catch((thrown: unknown) => this.#threw(thrown))
     } catch (thrown) {
       this.#threw(thrown)
     }
@@ -458,6 +500,7 @@ class Watcher implements Target {
 class Pieces implements Target {
   readonly #bridge: Bridge
   readonly #pieces: AsyncIterator<Uint8Array | string>
+  #ended = false
 
   constructor(bridge: Bridge, source: AsyncIterable<Uint8Array | string>) {
     this.#bridge = bridge
@@ -466,7 +509,22 @@ class Pieces implements Target {
 
   async ask(_method: string, _args: unknown, id: number): Promise<unknown> {
     const { done, value } = await this.#pieces.next()
+    this.#ended = done === true
+    if (done !== true && typeof value !== 'string' && !(value instanceof Uint8Array)) {
+      throw new InvalidError('the pieces of a stream must be bytes (Uint8Array, Buffer) or texts', { context: { field: 'source' } })
+    }
     this.#bridge.piece(id, done === true ? null : typeof value === 'string' ? Buffer.from(value) : value)
     return PIECE
+  }
+
+  // An import that ends early lets go of its source, as a loop does: a file is closed, an upload is not read any further.
+  drop(): void {
+    if (this.#ended) return
+    this.#ended = true
+    try {
+      Promise.resolve(this.#pieces.return?.()).catch(() => undefined)
+    } catch {
+      // The import has an error of its own to tell.
+    }
   }
 }

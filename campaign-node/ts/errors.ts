@@ -117,8 +117,10 @@ const CLASSES: Record<ErrorKind, new (message: string, details?: ErrorDetails) =
   closed: ClosedError, provider: ProviderError, user: UserCodeError, internal: InternalError,
 }
 
+const DIAL_ERROR_KINDS = ['throttled', 'transient', 'permanent', 'suppressed', 'in_doubt'] as const
+
 /** Why a hand-off led to no outcome; see {@link DialError}. */
-export type DialErrorKind = 'throttled' | 'transient' | 'permanent' | 'suppressed' | 'in_doubt'
+export type DialErrorKind = (typeof DIAL_ERROR_KINDS)[number]
 
 /**
  * What a dialer throws when a hand-off led to no outcome. Two sorts that must not be confused: all kinds but `in_doubt` say that
@@ -138,12 +140,32 @@ export class DialError extends Error {
   /** For `throttled`: how long to wait. */
   readonly retryAfterMs: number | undefined
 
-  /** An error of this kind; `message` is kept in the history and must hold no personal data. */
-  constructor(kind: DialErrorKind, message?: string, details: { retryAfterMs?: number; cause?: unknown } = {}) {
+  /**
+   * An error of this kind; `message` is kept in the history and must hold no personal data. A `retryAfterMs` that is no time (a header that was
+   * missing, say) counts as none.
+   */
+  constructor(kind: DialErrorKind, message?: string, details: { retryAfterMs?: number | undefined; cause?: unknown } = {}) {
+    if (!DIAL_ERROR_KINDS.includes(kind)) {
+      throw new InvalidError(`the kind of a DialError must be one of ${DIAL_ERROR_KINDS.join(', ')}`, { context: { field: 'kind' } })
+    }
     super(message ?? kind.replace('_', ' '), 'cause' in details ? { cause: details.cause } : undefined)
     this.name = 'DialError'
     this.kind = kind
-    this.retryAfterMs = details.retryAfterMs
+    this.retryAfterMs = time(details.retryAfterMs)
+  }
+}
+
+function time(milliseconds: number | undefined): number | undefined {
+  return Number.isFinite(milliseconds) && Number(milliseconds) >= 0 ? milliseconds : undefined
+}
+
+/** The name of an error's class, which may be told to anybody. Whatever else stands in its place may be somebody's data. */
+export function nameOf(thrown: unknown): string {
+  try {
+    if (!(thrown instanceof Error)) return typeof thrown
+    return /^[A-Za-z_$][\w$]{0,63}$/.test(thrown.name) ? thrown.name : 'Error'
+  } catch {
+    return 'Error'
   }
 }
 
@@ -174,18 +196,17 @@ export class Originals {
   describe(thrown: unknown): Record<string, unknown> {
     const error = ++this.#last
     this.#kept.set(error, thrown)
-    const name = thrown instanceof Error ? thrown.name : typeof thrown
-    if (thrown instanceof DialError) {
-      const dial = {
-        kind: thrown.kind,
-        message: thrown.message,
-        retry_after: thrown.retryAfterMs === undefined ? null : thrown.retryAfterMs / 1000,
+    const name = nameOf(thrown)
+    try {
+      // Anybody may have changed the fields of these, or made them throw.
+      const said = (by: CampaignError | DialError): Record<string, unknown> => {
+        const milliseconds = time(by.retryAfterMs)
+        return { kind: String(by.kind), message: String(by.message), retry_after: milliseconds === undefined ? null : milliseconds / 1000 }
       }
-      return { error, name, dial }
-    }
-    if (thrown instanceof CampaignError) {
-      const retry_after = thrown.retryAfterMs === undefined ? null : thrown.retryAfterMs / 1000
-      return { error, name, raised: { kind: thrown.kind, message: thrown.message, retry_after } }
+      if (thrown instanceof DialError) return { error, name, dial: said(thrown) }
+      if (thrown instanceof CampaignError) return { error, name, raised: said(thrown) }
+    } catch {
+      // It is an error like any other, then.
     }
     return { error, name }
   }

@@ -1,6 +1,9 @@
 import type { Bridge } from './bridge'
 import type { CampaignEvent } from './types'
 
+// Errors of user code that are kept for a stream until somebody reads it.
+const MOST_KEPT = 1000
+
 /**
  * Events as they happen. Iterate it, or take it as a web stream. The events of one campaign end after the campaign has ended; those of all
  * end with the engine. A reader that is too slow is told how many events it missed.
@@ -16,6 +19,7 @@ export class EventStream implements AsyncIterableIterator<CampaignEvent> {
   readonly #ended: () => void
   #reading = false
   #done = false
+  #missed = 0
 
   /** @internal */
   constructor(bridge: Bridge, reader: number, campaignId: number | undefined, ended: () => void) {
@@ -30,7 +34,7 @@ export class EventStream implements AsyncIterableIterator<CampaignEvent> {
 
   /** The next event. */
   next(): Promise<IteratorResult<CampaignEvent>> {
-    const event = this.#ready.shift()
+    const event = this.#shift()
     if (event !== undefined) return Promise.resolve({ done: false, value: event })
     if (this.#done) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve, reject) => {
@@ -68,8 +72,21 @@ export class EventStream implements AsyncIterableIterator<CampaignEvent> {
   /** @internal Something that happened in the shell. */
   push(event: CampaignEvent): void {
     if (this.#done) return
+    // A stream that nobody reads must not fill the memory.
+    if (this.#ready.length >= MOST_KEPT) {
+      this.#missed++
+      return
+    }
     this.#ready.push(event)
     this.#serve()
+  }
+
+  #shift(): CampaignEvent | undefined {
+    const event = this.#ready[0]
+    if (event === undefined || this.#missed === 0) return this.#ready.shift()
+    const count = this.#missed
+    this.#missed = 0
+    return { type: 'missed', campaignId: event.campaignId, at: new Date(), count }
   }
 
   async #read(): Promise<void> {
@@ -97,7 +114,7 @@ export class EventStream implements AsyncIterableIterator<CampaignEvent> {
 
   #serve(): void {
     while (this.#waiting.length > 0) {
-      const value = this.#ready.shift()
+      const value = this.#shift()
       if (value === undefined) break
       this.#waiting.shift()?.resolve({ done: false, value })
     }

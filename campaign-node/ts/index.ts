@@ -12,7 +12,7 @@ export type {
   Awaitable, Capabilities, DialContext, Dialer, DialRequest, FindRequest, Found, Outcome, SimulatedDialerOptions,
 } from './dialer'
 export type { Campaign, CampaignKind, ContactView, Next, Template } from './campaign'
-export { Slots, decide } from './store'
+export { Slots, copyStore, decide } from './store'
 export type * from './store'
 export {
   CampaignError, ClosedError, ConflictError, CorruptError, DialError, FullError, InternalError, InvalidError, NotFoundError, ProviderError,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 export interface Native {
   call(id: number, method: string, args: string, bytes?: Uint8Array | null): void
   take(): string
-  answer(answers: string): void
+  answer(answers: string): boolean
   piece(id: number, bytes?: Uint8Array | null): void
   now(id: number): number | null
   stage(id: number, stage: string): void

@@ -2,7 +2,7 @@
 // because a `Date` would lose what pacing needs.
 
 import { camel, fromEngine, toEngine, type JsonValue } from './convert'
-import { requireMethods, type Bridge, type Target } from './bridge'
+import { Bridge, requireMethods, type Target } from './bridge'
 import { Originals, type NativeError } from './errors'
 import { native, type NativeSlots } from './native'
 import type { Awaitable, Outcome } from './dialer'
@@ -555,6 +555,35 @@ class StoreTarget implements Target {
 export function describeStore(bridge: Bridge, store: ContactStore): number {
   requireMethods('store', store, METHODS)
   return bridge.add(new StoreTarget(store as unknown as Record<string, (...args: unknown[]) => unknown>))
+}
+
+/** How much {@link copyStore} copied. */
+export interface Copied {
+  /** Campaigns. */
+  campaigns: number
+  /** Contacts of campaigns and contact lists. */
+  contacts: number
+  /** Attempts, open ones too. */
+  attempts: number
+  /** Suppressions. */
+  suppressions: number
+  /** Documents, contact lists among them. */
+  documents: number
+}
+
+/**
+ * Copies everything from one store to another, ids included: to move to another database, or for a backup. What `to` holds under the same ids is
+ * replaced. Limits and ids go on where they were. Nothing else may write to either store meanwhile; a copy that was interrupted can be begun anew.
+ * A store is a URL, as for {@link Engine.open}, or an object of yours.
+ */
+export async function copyStore(from: string | ContactStore, to: string | ContactStore): Promise<Copied> {
+  const bridge = new Bridge()
+  try {
+    const store = (given: string | ContactStore): string | number => (typeof given === 'string' ? given : describeStore(bridge, given))
+    return (await bridge.call('copy_store', { from: store(from), to: store(to) })) as Copied
+  } finally {
+    bridge.end()
+  }
 }
 
 function answered(written: string): unknown {

@@ -583,6 +583,8 @@ export interface ImportOptions {
   duplicates?: 'skip' | 'update_variables'
   /** The name for the report. */
   fileName?: string
+  /** A file (its path) that rejected rows are written to, each with its reason, to be repaired and imported again. */
+  rejects?: string | URL
   /** How many rejected rows the report keeps. Default 100. */
   maxErrors?: number
   /** The separator. */

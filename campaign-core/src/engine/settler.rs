@@ -85,7 +85,8 @@ async fn settle(core: &Arc<Core>, group: Vec<Ended>) -> std::result::Result<(), 
         match core.guarded(core.store.settle(request)).await {
             Ok(reply) => break reply,
             Err(error) if error.kind() == Kind::Closed => return Ok(()),
-            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Full) => {
+            // What a store of the user's throws may be a connection that broke; what goes on for longer is taken for a refusal.
+            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Full) && (error.kind() != Kind::User || failures >= 5) => {
                 tracing::error!(%error, attempts = settlements.len(), "settling was refused");
                 return Err(group);
             }
