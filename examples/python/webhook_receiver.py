@@ -2,7 +2,9 @@
 
 It takes signed requests, pretends to call, and reports the end by a signed callback. `docs/webhook-dialer.md` describes the protocol.
 
-    python webhook_receiver.py whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+    python webhook_receiver.py whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw 8080
+
+serves until its input ends; without arguments it hands one attempt to itself and shows what is said.
 """
 
 from __future__ import annotations
@@ -72,7 +74,10 @@ class Service:
         """Reports the end. When nobody takes it after a few tries, the engine asks by itself."""
         if not data["callback_url"]:
             return
-        event = {"type": "attempt.ended", "data": {"key": data["key"], "provider_ref": attempt["provider_ref"], "outcome": attempt["outcome"]}}
+        event = {
+            "type": "attempt.ended",
+            "data": {"key": data["key"], "provider_ref": attempt["provider_ref"], "outcome": attempt["outcome"]},
+        }
         body = json.dumps(event).encode()
         message_id = f"msg_{uuid.uuid4().hex}"
         for pause in (0, 1, 5):
@@ -129,11 +134,59 @@ class Handler(BaseHTTPRequestHandler):
         """Says nothing: a request line may hold what does not belong into a log."""
 
 
+def serve(secret: str, port: int) -> ThreadingHTTPServer:
+    handler = type("Handler", (Handler,), {"service": Service(Signer(secret))})
+    return ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+def demonstrate() -> None:
+    """Plays the engine: hands over an attempt, and waits for the callback."""
+    secret = "whsec_" + base64.b64encode(uuid.uuid4().bytes + uuid.uuid4().bytes).decode()
+    signer = Signer(secret)
+    reported = threading.Event()
+    events: list[dict[str, Any]] = []
+
+    class Engine(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            signed = signer.is_signed(
+                self.headers["webhook-id"], self.headers["webhook-timestamp"], self.headers["webhook-signature"], body
+            )
+            self.send_response(200 if signed else 403)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            events.append(json.loads(body))
+            reported.set()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """As above."""
+
+    service, engine = serve(secret, 0), ThreadingHTTPServer(("127.0.0.1", 0), Engine)
+    for server in (service, engine):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    attempt = {
+        "key": "demo-1",
+        "channel": "call",
+        "to": "+12025550142",
+        "callback_url": f"http://127.0.0.1:{engine.server_port}/webhook-dialer",
+    }
+    body = json.dumps({"type": "attempt.dial", "data": attempt}).encode()
+    seconds = str(int(time.time()))
+    headers = {"webhook-id": "demo-1", "webhook-timestamp": seconds, "webhook-signature": signer.sign("demo-1", seconds, body)}
+    request = urllib.request.Request(f"http://127.0.0.1:{service.server_port}/attempts", body, headers)
+    with urllib.request.urlopen(request, timeout=15) as answer:
+        print("answered:", answer.read().decode())
+    if not reported.wait(15):
+        sys.exit("no callback came")
+    print("reported:", json.dumps(events[0]["data"]["outcome"]))
+    for server in (service, engine):
+        server.shutdown()
+
+
 def main() -> None:
     if len(sys.argv) < 2:
-        sys.exit("usage: webhook_receiver.py <whsec_...> [port]")
-    Handler.service = Service(Signer(sys.argv[1]))
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0), Handler)
+        return demonstrate()
+    server = serve(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Ends with the program that started it.
     threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()

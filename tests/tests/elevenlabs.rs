@@ -8,7 +8,7 @@ use campaign_core::dialer::elevenlabs::{
     BatchRecipient, BatchStatus, BatchSubmission, ElevenLabsBatch, ElevenLabsConfig, ElevenLabsDialer, RecipientStatus, WhatsAppSettings,
     WhatsAppTemplate,
 };
-use campaign_core::dialer::{DialError, DialRequest, Dialer, Found, RoutedDialer, ScriptedDialer};
+use campaign_core::dialer::{DialError, DialRequest, Dialer, Found, RoutedDialer, Script, ScriptedDialer};
 use campaign_core::executor::{Executor as _, SharedExecutor, VirtualExecutor};
 use campaign_core::outcome::{Channel, Disposition};
 use campaign_core::testkit::dialer::{Fixture, Situation, run};
@@ -83,7 +83,9 @@ impl Fixture for Situations {
             return Some(Arc::new(dialer));
         }
         let routed = RoutedDialer::new().route("agents", [Channel::Call], dialer).unwrap();
-        Some(Arc::new(routed.route("texts", [Channel::Sms], ScriptedDialer::new()).unwrap()))
+        Some(Arc::new(
+            routed.route("texts", [Channel::Sms], ScriptedDialer::new().otherwise(Script::ends(Disposition::Delivered))).unwrap(),
+        ))
     }
 
     fn handed_over(&self, key: &str) -> Option<u64> {

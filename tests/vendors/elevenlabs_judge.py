@@ -16,7 +16,9 @@ client = ElevenLabs(base_url=base_url, api_key=key)
 agents = client.conversational_ai
 data = ConversationInitiationClientDataRequestInput(user_id="judge-1", dynamic_variables={"plan": "gold"})
 
-call = agents.twilio.outbound_call(agent_id="agent_1", agent_phone_number_id="phnum_1", to_number="+12025550142", conversation_initiation_client_data=data)
+call = agents.twilio.outbound_call(
+    agent_id="agent_1", agent_phone_number_id="phnum_1", to_number="+12025550142", conversation_initiation_client_data=data
+)
 assert call.success is True and call.conversation_id and call.call_sid, call
 trunk = agents.sip_trunk.outbound_call(agent_id="agent_1", agent_phone_number_id="phnum_1", to_number="+12025550143")
 assert trunk.success is True and trunk.sip_call_id, trunk
@@ -48,7 +50,9 @@ assert found.has_more is False, found
 listed = [one.conversation_id for one in found.conversations]
 
 recipients = [OutboundCallRecipient(phone_number="+12025550146"), OutboundCallRecipient(id="own", phone_number="+12025550147")]
-batch = agents.batch_calls.create(call_name="judged", agent_id="agent_1", agent_phone_number_id="phnum_1", recipients=recipients, scheduled_time_unix=4102444800)
+batch = agents.batch_calls.create(
+    call_name="judged", agent_id="agent_1", agent_phone_number_id="phnum_1", recipients=recipients, scheduled_time_unix=4102444800
+)
 assert batch.status == "pending" and batch.total_calls_scheduled == 2, batch
 detailed = agents.batch_calls.get(batch.id)
 assert [one.status for one in detailed.recipients] == ["pending", "pending"] and detailed.recipients[1].id == "own", detailed

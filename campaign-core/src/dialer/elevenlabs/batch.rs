@@ -179,7 +179,7 @@ debug_without!(BatchSubmission { call_name, agent_id, agent_phone_number_id, sch
     hides { recipients, telephony_call_config, more });
 
 /// A batch, as ElevenLabs describes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// ElevenLabs' id (`btcal_...`).
     pub id: String,
@@ -216,6 +216,9 @@ pub struct Batch {
     #[serde(flatten)]
     pub more: Variables,
 }
+
+debug_without!(Batch { id, agent_id, status, created_at_unix, scheduled_time_unix, last_updated_at_unix, total_calls_dispatched,
+    total_calls_scheduled, total_calls_finished, retry_count } hides { name, more });
 
 /// A recipient, as ElevenLabs describes it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
