@@ -249,6 +249,14 @@ pub fn cargo_json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&run(env!("CARGO"), arguments)).expect("JSON from cargo")
 }
 
+/// What cargo prints.
+///
+/// # Panics
+/// When cargo fails.
+pub fn cargo_text(arguments: &[&str]) -> String {
+    String::from_utf8(run(env!("CARGO"), arguments)).expect("text from cargo")
+}
+
 /// The platform the tests run on.
 pub fn host() -> String {
     let text = String::from_utf8(run("rustc", &["-vV"])).expect("text from rustc");

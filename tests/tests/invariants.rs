@@ -40,17 +40,18 @@ const NOT_IN_RELEASES: &[&str] = &[
     "campaign-tests",
     "clap",
     "criterion",
-    "hyper",
     "indicatif",
     "insta",
     "openssl-sys",
     "phonenumber",
     "proptest",
-    "reqwest",
     "rust_xlsxwriter",
     "sqlx",
     "tempfile",
 ];
+
+/// An HTTP client comes with the feature `http` and what builds on it, and not without.
+const ONLY_WITH_HTTP: &[&str] = &["hyper", "reqwest", "ring"];
 
 /// Fields that by their names may hold a number, a token or a text, in types whose `Debug` is derived, and why they do not.
 const HARMLESS: &[(&str, &str)] = &[
@@ -297,6 +298,17 @@ fn test_code_does_not_reach_releases() {
     assert!(names.contains("jiff"), "the walk did not leave campaign-core");
     for name in NOT_IN_RELEASES {
         assert!(!names.contains(name), "{name} is linked into releases of campaign-core");
+    }
+
+    let tree = |features: &[&str]| {
+        let tree = ["tree", "--locked", "--package", "campaign-core", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+        let text = tree::cargo_text(&[&tree, features].concat());
+        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    let (lean, full) = (tree(&[]), tree(&["--features", "http"]));
+    for name in ONLY_WITH_HTTP {
+        assert!(!lean.contains(*name), "{name} comes without the feature http");
+        assert!(full.contains(*name), "{name} is not there with the feature http; this check looks at nothing");
     }
 
     let features = |name: &str| -> Vec<String> {

@@ -117,6 +117,8 @@ pub enum Signal {
 pub enum AttemptRef {
     /// By its id, which the dialer put into the URL or the request.
     Id(AttemptId),
+    /// By its idempotency key, where one account of the provider sends the callbacks of several stores, whose ids are not unique.
+    Key(String),
     /// By the provider's reference.
     Provider(String),
 }

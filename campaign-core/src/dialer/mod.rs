@@ -1,16 +1,23 @@
 //! The outside world: who places calls and sends messages.
 //!
 //! [`Dialer`] is what a provider implements; `docs/write-a-dialer.md` walks through one and [`crate::testkit`] proves it.
-//! [`SimulatedDialer`] is a seeded carrier, [`ScriptedDialer`] does what a test tells it.
+//! [`SimulatedDialer`] is a seeded carrier, [`ScriptedDialer`] does what a test tells it, [`RoutedDialer`] gives each channel a dialer.
+//! Providers have rooms of their own, each behind a feature.
 
 mod callback;
+#[cfg(feature = "elevenlabs")]
+pub mod elevenlabs;
+mod routed;
 mod scripted;
 mod simulated;
+#[cfg(feature = "http")]
+pub mod webhook;
 
 pub use callback::{
     AttemptRef, CallPlan, Callback, CallbackAnswer, CallbackError, CallbackRequest, CallbackResponse, Callbacks, InboundCall,
     InboundMessage, News, OutboundMessage, Signal,
 };
+pub use routed::RoutedDialer;
 pub use scripted::{Recorded, Script, ScriptedDialer};
 pub use simulated::{CallMix, CarrierProfile, CarrierStats, HandOff, MessageMix, SimulatedDialer, Span, TalkTime};
 

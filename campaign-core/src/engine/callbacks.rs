@@ -182,8 +182,17 @@ async fn find(core: &Arc<Core>, attempt: &AttemptRef) -> Result<Option<Attempt>>
     match attempt {
         AttemptRef::Id(id) => query.id = Some(*id),
         AttemptRef::Provider(reference) => query.provider_ref = Some(reference.clone()),
+        // A key ends with the id; whether the attempt has this very key is looked at below, because the key may be another store's.
+        AttemptRef::Key(key) => match key.rsplit_once('-').and_then(|(_, id)| id.parse().ok()) {
+            Some(id) => query.id = Some(AttemptId(id)),
+            None => return Ok(None),
+        },
     }
-    Ok(core.guarded(core.store.attempts(query)).await?.items.into_iter().next())
+    let found = core.guarded(core.store.attempts(query)).await?.items.into_iter().next();
+    Ok(match attempt {
+        AttemptRef::Key(key) => found.filter(|found| *found.key == **key),
+        AttemptRef::Id(_) | AttemptRef::Provider(_) => found,
+    })
 }
 
 /// A receipt, a price, a transcript: comes after the attempt was settled and changes its outcome.

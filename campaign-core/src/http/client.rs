@@ -2,6 +2,7 @@
 
 use super::guard::{GuardedResolver, Reach, check_url};
 use crate::error::{Error, Kind, Result};
+use crate::executor::SharedExecutor;
 use reqwest::redirect::Policy;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +120,7 @@ pub enum Exchange {
 pub struct HttpClient {
     client: reqwest::Client,
     options: HttpOptions,
+    clock: Option<SharedExecutor>,
 }
 
 impl std::fmt::Debug for HttpClient {
@@ -153,11 +155,20 @@ impl HttpClient {
         if options.reach == Reach::Public {
             builder = builder.dns_resolver(GuardedResolver);
         }
-        Ok(Self { client: builder.build().map_err(|error| failed(&error))?, options })
+        Ok(Self { client: builder.build().map_err(|error| failed(&error))?, options, clock: None })
+    }
+
+    /// Holds this executor while a request is under way, so that virtual time does not run past an answer that comes in real time.
+    /// The runtime of tokio that carries the connections must be entered where the executor runs. Real clocks need none of this.
+    #[must_use]
+    pub fn holding(mut self, executor: SharedExecutor) -> Self {
+        self.clock = Some(executor);
+        self
     }
 
     /// Sends one request, once.
     pub async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Exchange {
+        let _hold = self.clock.as_ref().map(|clock| clock.hold());
         let parsed = match check_url(url, self.options.reach) {
             Ok(parsed) => parsed,
             Err(error) => return Exchange::NotSent(error),

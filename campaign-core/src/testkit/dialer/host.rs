@@ -1,7 +1,7 @@
 //! What stands around one attempt: its request, its host, and the question about it.
 
 use crate::contact::{ContactSource, NewContact, Variables, ZoneKey};
-use crate::dialer::{DialContext, DialHost, DialRequest, FindRequest};
+use crate::dialer::{DialContext, DialHost, DialRequest, FindRequest, News};
 use crate::error::Result;
 use crate::executor::SharedExecutor;
 use crate::id::{AttemptId, CampaignId, ContactId};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// The host of one attempt, as the engine is one: keeps the time, writes down what the dialer says, and can give the attempt up.
 pub struct TestHost {
@@ -21,12 +21,23 @@ pub struct TestHost {
     references: watch::Sender<Vec<String>>,
     cancelled: watch::Sender<bool>,
     stages: Mutex<Vec<String>>,
+    tell: mpsc::UnboundedSender<News>,
+    news: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<News>>>,
 }
 
 impl TestHost {
     /// A host on this clock.
     pub fn new(executor: SharedExecutor) -> Arc<Self> {
-        Arc::new(Self { executor, references: watch::Sender::default(), cancelled: watch::Sender::default(), stages: Mutex::default() })
+        let (tell, news) = mpsc::unbounded_channel();
+        let news = Arc::new(tokio::sync::Mutex::new(news));
+        Arc::new(Self {
+            executor,
+            references: watch::Sender::default(),
+            cancelled: watch::Sender::default(),
+            stages: Mutex::default(),
+            tell,
+            news,
+        })
     }
 
     /// The context to dial with.
@@ -37,6 +48,12 @@ impl TestHost {
     /// Gives the attempt up.
     pub fn cancel(&self) {
         self.cancelled.send_replace(true);
+    }
+
+    /// Brings news from a callback.
+    pub fn tell(&self, news: News) {
+        // The receiver lives as long as `self`, so sending cannot fail.
+        let _ = self.tell.send(news);
     }
 
     /// What was said with `placed`, in order.
@@ -72,6 +89,17 @@ impl DialHost for TestHost {
 
     fn progress(&self, stage: &str) {
         self.stages.lock().push(stage.to_owned());
+    }
+
+    fn news(&self) -> BoxFuture<'static, News> {
+        let news = Arc::clone(&self.news);
+        Box::pin(async move {
+            match news.lock().await.recv().await {
+                Some(news) => news,
+                // A host that is gone has no news.
+                None => std::future::pending().await,
+            }
+        })
     }
 
     fn cancelled(&self) -> BoxFuture<'static, ()> {
