@@ -21,6 +21,7 @@ done
 step "examples" scripts/examples.sh
 step "benches, one iteration" scripts/bench.sh --quick
 step "the Node package" scripts/node.sh
+step "the vendors' own clients" scripts/vendors.sh
 step "documentation tests" cargo test -q --locked --workspace --doc --no-fail-fast
 if cargo nextest --version >/dev/null 2>&1; then
     step "tests" cargo nextest run --locked --workspace --no-fail-fast

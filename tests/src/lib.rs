@@ -7,6 +7,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod stage;
 pub mod tree;
+pub mod vendors;
 pub mod witness;
 pub mod worker;
 
