@@ -26,6 +26,7 @@ const MAY_WAIT: &[&str] = &[
     "examples/src/fast_clock.rs",
     "tests/src/postgres.rs",
     "tests/src/proxy.rs",
+    "tests/src/vendors/clock.rs",
     "tests/src/worker.rs",
     "tests/tests/cluster.rs",
     "tests/tests/crash.rs",

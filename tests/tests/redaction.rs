@@ -190,6 +190,7 @@ fn requests_to_a_provider_are_shown_without_number_and_text() {
         since: Timestamp::UNIX_EPOCH,
         now: Timestamp::UNIX_EPOCH,
         provider_ref: None,
+        others: Vec::new(),
     });
 }
 

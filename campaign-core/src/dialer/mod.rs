@@ -10,6 +10,8 @@ pub mod elevenlabs;
 mod routed;
 mod scripted;
 mod simulated;
+#[cfg(feature = "twilio")]
+pub mod twilio;
 #[cfg(feature = "http")]
 pub mod webhook;
 
@@ -203,9 +205,11 @@ pub struct FindRequest {
     pub now: Timestamp,
     /// The provider's reference, when it is known.
     pub provider_ref: Option<String>,
+    /// References that belong to other attempts: what is found by number and time must be none of these.
+    pub others: Vec<String>,
 }
 
-debug_without!(FindRequest { attempt_id, key, channel, to, since, now, provider_ref } hides { from });
+debug_without!(FindRequest { attempt_id, key, channel, to, since, now, provider_ref, others } hides { from });
 
 /// Places calls and sends messages.
 ///

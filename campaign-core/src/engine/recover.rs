@@ -9,7 +9,7 @@ use super::handoff::Subject;
 use super::plan;
 use crate::dialer::{FindRequest, Found, Idempotency, News};
 use crate::outcome::{Disposition, Outcome};
-use crate::store::{Placed, TakeOver, TakenOver};
+use crate::store::{AttemptQuery, Paging, Placed, TakeOver, TakenOver};
 use crate::{Error, Kind, Result};
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
@@ -95,6 +95,7 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
         since: subject.attempt.claimed_at,
         now: core.now(),
         provider_ref: subject.attempt.provider_ref.clone(),
+        others: subject.history.iter().filter_map(|attempt| attempt.provider_ref.clone()).collect(),
     };
     let mut delay = Duration::from_secs(1);
     loop {
@@ -110,7 +111,18 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
         request.now = now;
         // The dialer is user code: a panic counts as "ask again later".
         let asked = AssertUnwindSafe(async { core.dialer.find(request.clone()).await }).catch_unwind().await;
-        match asked.unwrap_or_else(|_| Err(Error::new(Kind::User, "the dialer panicked"))) {
+        let mut found = asked.unwrap_or_else(|_| Err(Error::new(Kind::User, "the dialer panicked")));
+        match of_another(core, &request, &found).await {
+            Ok(None) => {}
+            // Found by number and time, and it belongs to somebody else: what else is there?
+            Ok(Some(other)) if !request.others.contains(&other) => {
+                request.others.push(other);
+                continue;
+            }
+            Ok(Some(_)) => found = Ok(Found::Unknown),
+            Err(error) => found = Err(error),
+        }
+        match found {
             Ok(Found::Ended(outcome)) => return core.end(plan::outcome(core, &subject, Some(since), outcome, core.now())),
             Ok(Found::NeverHappened) => {
                 return core.end(match doubt {
@@ -138,6 +150,20 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
         news = hear(core, mailbox, later(now, delay).min(give_up)).await;
         delay = (delay * 2).min(Duration::from_secs(60));
     }
+}
+
+/// The reference that was found, when another attempt has it: a look-up by number and time cannot tell them apart.
+async fn of_another(core: &Arc<Core>, request: &FindRequest, found: &Result<Found>) -> Result<Option<String>> {
+    let named = match found {
+        Ok(Found::Ended(outcome)) => outcome.provider_ref.as_ref(),
+        Ok(Found::Running { provider_ref }) => Some(provider_ref),
+        _ => None,
+    };
+    let Some(named) = named.filter(|_| request.provider_ref.is_none()) else { return Ok(None) };
+    let paging = Paging { offset: 0, limit: 2 };
+    let query = AttemptQuery { provider_ref: Some(named.clone()), paging, ..AttemptQuery::default() };
+    let holders = core.guarded(core.store.attempts(query)).await?.items;
+    Ok(holders.iter().any(|holder| holder.id != request.attempt_id).then(|| named.clone()))
 }
 
 /// Waits until then, or for news.

@@ -73,7 +73,7 @@ pub fn dial_request(request: &DialRequest) -> Object {
 
 /// An attempt in doubt to be asked about.
 pub fn find_request(request: &FindRequest) -> Object {
-    let FindRequest { attempt_id, key, channel, to, from, since, now, provider_ref } = request;
+    let FindRequest { attempt_id, key, channel, to, from, since, now, provider_ref, others } = request;
     let mut out = Object::new();
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
     put("attempt_id", flat(attempt_id));
@@ -84,6 +84,7 @@ pub fn find_request(request: &FindRequest) -> Object {
     put("since", flat(since));
     put("now", flat(now));
     put("provider_ref", flat(provider_ref));
+    put("other_refs", flat(others));
     out
 }
 

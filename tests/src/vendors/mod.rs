@@ -4,3 +4,7 @@
 pub mod elevenlabs;
 pub mod loopback;
 pub mod scene;
+pub mod clock;
+pub mod http;
+pub mod twilio;
+pub mod world;

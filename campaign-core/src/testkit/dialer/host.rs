@@ -171,5 +171,6 @@ pub fn find_request(request: &DialRequest, since: Timestamp, now: Timestamp, pro
         since,
         now,
         provider_ref,
+        others: Vec::new(),
     }
 }
