@@ -11,7 +11,7 @@ use crate::campaign::{CampaignRecord, CampaignStatus};
 use crate::contact::{Reason, ZoneKey};
 use crate::event::EventKind;
 use crate::id::CampaignId;
-use crate::outcome::AttemptState;
+use crate::outcome::{Attempt, AttemptState};
 use crate::policy::limits::{LimitBlock, LimitKind, LimitScope};
 use crate::policy::share::{Demand, divide};
 use crate::policy::transition::CampaignEvent;
@@ -320,8 +320,9 @@ async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest
         wait = (2 * wait).min(Duration::from_secs(5));
         match core.guarded(core.store.claim(request.clone())).await {
             Ok(claims) => {
-                // Of a claim that was answered after all, what has been settled since is nobody's business any more.
-                let open = claims.claimed.into_iter().filter(|claimed| claimed.attempt.state == AttemptState::Claimed).collect();
+                // What has been settled or taken over since is not this node's business any more.
+                let mine = |attempt: &Attempt| attempt.state == AttemptState::Claimed && attempt.claimed_by == request.token;
+                let open = claims.claimed.into_iter().filter(|claimed| mine(&claimed.attempt)).collect();
                 hand_over(&core, &active, open, changes);
                 core.changed();
                 return;
