@@ -3,7 +3,7 @@
 //! Never redialled blindly. The provider is asked; only when it says that the attempt never happened does the contact go back
 //! into the queue, and when nobody can ever say, the contact ends as failed with the reason `in_doubt`.
 
-use super::core::{Core, Phase, later};
+use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, Phase, later};
 use super::handoff::Subject;
 use super::plan;
 use crate::dialer::{FindRequest, Found, Idempotency};
@@ -68,7 +68,7 @@ async fn take(core: &Arc<Core>, request_id: Uuid) -> Result<usize> {
 async fn look_into(core: Arc<Core>, taken: TakenOver) {
     let TakenOver { attempt, contact, history } = taken;
     let id = attempt.campaign;
-    let mut wait = Duration::from_millis(100);
+    let mut wait = FIRST_WAIT;
     let active = loop {
         match core.active(id).await {
             Ok(active) => break active,
@@ -78,7 +78,7 @@ async fn look_into(core: Arc<Core>, taken: TakenOver) {
                 return core.land(id);
             }
         }
-        wait = (2 * wait).min(Duration::from_secs(5));
+        wait = (2 * wait).min(LONGEST_WAIT);
     };
     let since = attempt.start_at;
     resolve(core, Subject { active, attempt, contact, history }, since, Doubt::Crash).await;
