@@ -5,7 +5,7 @@
 
 use campaign_core::Engine;
 use campaign_core::campaign::CampaignSpec;
-use campaign_core::dialer::{Dialer, ScriptedDialer};
+use campaign_core::dialer::{Dialer, Script, ScriptedDialer};
 use campaign_core::executor::{Executor, Hold, VirtualExecutor};
 use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::store::{ContactStore, MemoryStore};
@@ -29,6 +29,7 @@ impl Machine {
         Self { clock: clock.clone(), stood: Arc::default() }
     }
 
+    /// It and its clock stand still.
     fn suspend(&self) {
         self.stood.lock().unwrap().1 = Some(self.clock.now());
     }
@@ -94,10 +95,14 @@ fn a_machine_that_was_suspended_hands_over_nothing_that_others_took() {
         assert_eq!(dialers[0].requests().len(), 1);
         machine.suspend();
 
+        // The other node talks to the same people for long: nothing about them or the campaign tells the first one to keep off.
+        let long = || Script::answered(20).after(Duration::from_secs(600));
+        dialers[1].next([long(), long()]);
         let second_node = node(&dialers[1]).executor(clock.clone()).build().await.unwrap();
-        second_node.wait(id).await.unwrap();
-        assert!(clock.now() > second(20), "only after lease and quarantine");
+        clock.sleep_until(second(120)).await;
         assert_eq!(dialers[1].requests().len(), 2, "the other two were reached by the other node");
+        let taken_over = dialers[1].requests().iter().filter(|seen| seen.at > second(20)).count();
+        assert_eq!(taken_over, 1, "one of them had been claimed, and only came free after lease and quarantine");
         machine.wake();
         clock.sleep_until(clock.now() + SignedDuration::from_secs(5)).await;
         assert_eq!(dialers[0].requests().len(), 1, "and by it alone");

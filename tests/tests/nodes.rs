@@ -226,9 +226,8 @@ async fn deleting_a_campaign_gives_its_places_to_others() {
 /// A reader that follows must see what all nodes write, in one order: no event appears behind a place that was read already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_event_is_committed_behind_a_reader() {
-    let schema = Server::schema();
-    let stores = join_all((0..4).map(|_| store(&schema))).await;
-    let reader = store(&schema).await;
+    let crowd = Crowd::gather().await;
+    let reader = store(crowd.nodes[0].0.schema()).await;
     let query = |after| EventQuery { after: Some(after), campaign: None, limit: 10 };
     let begin = reader.events(EventQuery { after: None, campaign: None, limit: 0 }).await.unwrap().next;
     let mut records = Vec::new();
@@ -240,7 +239,7 @@ async fn no_event_is_committed_behind_a_reader() {
     let done = AtomicBool::new(false);
     let write = async {
         let writers = records.into_iter().enumerate().map(|(index, mut record)| {
-            let store = &stores[index % stores.len()];
+            let store = &crowd.nodes[index % crowd.nodes.len()].0;
             async move {
                 record = save(store, record, CampaignEvent::Start).await;
                 for _ in 0..ROUNDS {
@@ -249,7 +248,14 @@ async fn no_event_is_committed_behind_a_reader() {
                 }
             }
         });
-        join_all(writers).await;
+        // What saves a campaign and what claims have no lock in common but that of the place.
+        let claimers = crowd.nodes.iter().map(|(store, token)| async {
+            for turn in 0..30 {
+                let request = ClaimRequest { max: 1, ..request(&crowd.campaigns[turn % 2], *token) };
+                assert_eq!(store.claim(request).await.unwrap().claimed.len(), 1);
+            }
+        });
+        tokio::join!(join_all(writers), join_all(claimers));
         done.store(true, Ordering::SeqCst);
     };
     let follow = async {
@@ -275,7 +281,7 @@ async fn no_event_is_committed_behind_a_reader() {
             break;
         }
     }
-    assert_eq!(followed.len(), 24 * (1 + 2 * ROUNDS), "the reader missed some");
+    assert_eq!(followed.len(), 24 * (1 + 2 * ROUNDS) + 4 * 30, "the reader missed some");
     assert_eq!(followed, all, "and saw them in the order in which they lie");
 }
 
