@@ -65,6 +65,7 @@ export class MemoryStore implements ContactStore {
   readonly #created = new Map<string, number>()
   readonly #added = new Map<string, Added[]>()
   readonly #claims = new Map<string, { ids: number[]; rest: Omit<Claims, 'claimed'> }>()
+  readonly #taken = new Map<string, number[]>()
   readonly #events: StoredEvent[] = []
   #changes = 0
   #closed = false
@@ -590,8 +591,13 @@ export class MemoryStore implements ContactStore {
     return amended
   }
 
-  takeOver({ token, quarantine, limit, now }: In<'takeOver'>[0]): Claimed[] {
+  takeOver({ requestId, token, quarantine, limit, now }: In<'takeOver'>[0]): Claimed[] {
     this.#live(token, now)
+    const before = this.#taken.get(requestId)
+    if (before !== undefined) {
+      const held = (entry?: Try): boolean => entry !== undefined && open(entry.attempt) && entry.attempt.claimedBy.epoch === token.epoch
+      return before.filter((id) => held(this.#tries.get(id))).map((id) => this.#claimed(id))
+    }
     const longAgo = (moment: Moment): boolean => moment + quarantine * SECOND <= now
     const abandoned = ({ attempt }: Try): boolean => {
       // A node that is not there any more has retired; its attempts need not wait for a lease.
@@ -599,6 +605,10 @@ export class MemoryStore implements ContactStore {
       return open(attempt) && (node === undefined || longAgo(node.expiresAt)) && longAgo(attempt.notAfter)
     }
     const taken = [...this.#tries.values()].filter(abandoned).sort(ascending(({ attempt }) => attempt.id)).slice(0, limit)
+    if (taken.length > 0) {
+      this.#changes++
+      this.#taken.set(requestId, taken.map(({ attempt }) => attempt.id))
+    }
     return taken.map((entry) => {
       this.#tries.set(entry.attempt.id, { ...entry, attempt: { ...entry.attempt, claimedBy: token } })
       return this.#claimed(entry.attempt.id)

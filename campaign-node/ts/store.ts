@@ -483,8 +483,8 @@ export interface ContactStore {
   }>
   /** Replaces the outcome of a settled attempt. */
   amend(attempt: number, outcome: Required<Outcome>): Awaitable<StoredAttempt>
-  /** Takes over open attempts of dead nodes; `quarantine` in seconds. */
-  takeOver(request: { token: NodeToken; quarantine: number; limit: number; now: Moment }): Awaitable<Claimed[]>
+  /** Takes over open attempts of dead nodes; `quarantine` in seconds. A repeated `requestId` names what of the first answer is still held. */
+  takeOver(request: { requestId: string; token: NodeToken; quarantine: number; limit: number; now: Moment }): Awaitable<Claimed[]>
   /** Counters of a campaign. */
   counts(campaign: number): Awaitable<Counts>
   /** Attempts, newest first. */

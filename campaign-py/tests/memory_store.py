@@ -121,6 +121,7 @@ class MemoryStore:
         self._created: dict[str, int] = {}
         self._added: dict[str, list[Json]] = {}
         self._claims: dict[str, Json] = {}
+        self._taken: dict[str, list[int]] = {}
         self._events: list[Json] = []
 
     def _open(self) -> None:
@@ -688,6 +689,9 @@ class MemoryStore:
 
     async def take_over(self, request: Json) -> list[Json]:
         self._live(request["token"], request["now"])
+        if request["request_id"] in self._taken:
+            known = [self._attempts[id] for id in self._taken[request["request_id"]] if id in self._attempts]
+            return [self._claimed(one) for one in known if is_open(one) and one["claimed_by"] == request["token"]]
         now = micros(request["now"])
 
         def long_ago(moment: str) -> bool:
@@ -699,6 +703,9 @@ class MemoryStore:
             if end is None or (micros(end) <= now and long_ago(end)):
                 taken += [one for one in self._holds(node["token"]["node"]) if long_ago(one["not_after"])]
         taken = sorted(taken, key=lambda one: one["id"])[: request["limit"]]
+        if taken:
+            self._changes += 1
+            self._taken[request["request_id"]] = [one["id"] for one in taken]
         for attempt in taken:
             attempt["claimed_by"] = request["token"]
         return [self._claimed(attempt) for attempt in taken]

@@ -3,6 +3,7 @@
 pub mod carrier;
 pub mod cluster;
 pub mod judge;
+pub mod lossy;
 pub mod postgres;
 pub mod proxy;
 pub mod stage;

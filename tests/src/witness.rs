@@ -31,7 +31,53 @@ impl Witness {
     }
 }
 
-/// Every method but `claim` and `settle` only passes on.
+/// Writes a store that stands around another one: hands every method but `claim` and `settle` to the named macro.
+macro_rules! every_other_method {
+    ($then:ident) => {
+        $then! {
+            create_campaign(new: NewCampaign) -> CampaignRecord;
+            campaign(id: CampaignId) -> Option<CampaignRecord>;
+            campaigns(query: CampaignQuery) -> Page<CampaignRecord>;
+            save_campaign(save: SaveCampaign) -> CampaignRecord;
+            delete_campaign(id: CampaignId) -> ();
+            add_contacts(add: AddContacts) -> Vec<Added>;
+            contact(id: ContactId) -> Option<Contact>;
+            contacts(query: ContactQuery) -> Page<Contact>;
+            update_contact(update: UpdateContact) -> Contact;
+            remove_contacts(owner: Owner, ids: Vec<ContactId>) -> u64;
+            bulk_change(change: BulkChange) -> u64;
+            suppress(entries: Vec<Suppression>) -> ();
+            unsuppress(keys: Vec<SuppressionKey>) -> u64;
+            suppressions(query: SuppressionQuery) -> Page<Suppression>;
+            register_node(node: NewNode) -> NodeLease;
+            renew_node(renew: RenewNode) -> ();
+            retire_node(token: NodeToken) -> ();
+            nodes(now: Timestamp) -> Vec<NodeInfo>;
+            placed(placed: Vec<Placed>) -> ();
+            amend(attempt: AttemptId, outcome: Outcome) -> Attempt;
+            take_over(request: TakeOver) -> Vec<TakenOver>;
+            counts(campaign: CampaignId) -> Counts;
+            attempts(query: AttemptQuery) -> Page<Attempt>;
+            pending_zones(campaign: CampaignId) -> Vec<PendingZone>;
+            reasons(campaign: CampaignId, now: Timestamp) -> Vec<ReasonCount>;
+            facts(contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> ContactFacts;
+            ledgers(scopes: Vec<LimitScope>) -> Vec<Ledger>;
+            timeline(query: TimelineQuery) -> Vec<TimelineBucket>;
+            changes() -> u64;
+            events(query: EventQuery) -> EventPage;
+            put_document(put: PutDocument) -> u64;
+            documents(query: DocumentQuery) -> Vec<Document>;
+            delete_document(collection: String, key: String) -> bool;
+            next_number(sequence: String) -> i64;
+            catalog() -> Catalog;
+            restore(snapshot: Snapshot) -> ();
+            close() -> ();
+        }
+    };
+}
+pub(crate) use every_other_method;
+
+/// Every other method only passes on.
 macro_rules! witness {
     ($($method:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
         #[async_trait]
@@ -70,42 +116,4 @@ macro_rules! witness {
     };
 }
 
-witness! {
-    create_campaign(new: NewCampaign) -> CampaignRecord;
-    campaign(id: CampaignId) -> Option<CampaignRecord>;
-    campaigns(query: CampaignQuery) -> Page<CampaignRecord>;
-    save_campaign(save: SaveCampaign) -> CampaignRecord;
-    delete_campaign(id: CampaignId) -> ();
-    add_contacts(add: AddContacts) -> Vec<Added>;
-    contact(id: ContactId) -> Option<Contact>;
-    contacts(query: ContactQuery) -> Page<Contact>;
-    update_contact(update: UpdateContact) -> Contact;
-    remove_contacts(owner: Owner, ids: Vec<ContactId>) -> u64;
-    bulk_change(change: BulkChange) -> u64;
-    suppress(entries: Vec<Suppression>) -> ();
-    unsuppress(keys: Vec<SuppressionKey>) -> u64;
-    suppressions(query: SuppressionQuery) -> Page<Suppression>;
-    register_node(node: NewNode) -> NodeLease;
-    renew_node(renew: RenewNode) -> ();
-    retire_node(token: NodeToken) -> ();
-    nodes(now: Timestamp) -> Vec<NodeInfo>;
-    placed(placed: Vec<Placed>) -> ();
-    amend(attempt: AttemptId, outcome: Outcome) -> Attempt;
-    take_over(request: TakeOver) -> Vec<TakenOver>;
-    counts(campaign: CampaignId) -> Counts;
-    attempts(query: AttemptQuery) -> Page<Attempt>;
-    pending_zones(campaign: CampaignId) -> Vec<PendingZone>;
-    reasons(campaign: CampaignId, now: Timestamp) -> Vec<ReasonCount>;
-    facts(contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> ContactFacts;
-    ledgers(scopes: Vec<LimitScope>) -> Vec<Ledger>;
-    timeline(query: TimelineQuery) -> Vec<TimelineBucket>;
-    changes() -> u64;
-    events(query: EventQuery) -> EventPage;
-    put_document(put: PutDocument) -> u64;
-    documents(query: DocumentQuery) -> Vec<Document>;
-    delete_document(collection: String, key: String) -> bool;
-    next_number(sequence: String) -> i64;
-    catalog() -> Catalog;
-    restore(snapshot: Snapshot) -> ();
-    close() -> ();
-}
+every_other_method!(witness);

@@ -18,15 +18,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Two campaigns at once: one that only its concurrency holds back, one that only its rate does.
-const WIDE: usize = 12_500;
-const SLOW: usize = 7_500;
+const WIDE: usize = 16_400;
+const SLOW: usize = 3_600;
 const AT_ONCE: u32 = 50;
-const PER_MINUTE: u32 = 7_500;
+/// Low enough to be reached on a machine that is busy with other things, too.
+const PER_MINUTE: u32 = 3_000;
 const NODES: usize = 4;
 /// How long the failures go on; then everybody may finish in peace.
 const CHAOS: Duration = Duration::from_secs(40);
-/// How long it may all take.
-const PATIENCE: Duration = Duration::from_secs(170);
+/// How long nobody may come to an end while there is somebody left. How long it all takes is the machine's business.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(2);
 /// Stops up to this length are promised to do no harm; longer ones are tried, too.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_500);
@@ -166,12 +167,25 @@ async fn whatever_fails_nobody_is_lost_nobody_is_called_twice_and_limits_hold() 
         nodes.push(node);
     }
 
+    let watch = open_store(&server.url()).await.unwrap();
     let begin = Instant::now();
+    let (mut most, mut advanced, mut next_look) = (0, begin, begin);
     let mut next_failure = begin + Duration::from_secs(1);
     let mut failures = std::collections::BTreeMap::<&str, u32>::new();
     while nodes.iter().any(|node| !node.finished) {
         let (now, running) = (Instant::now(), begin.elapsed() < CHAOS);
-        if begin.elapsed() > PATIENCE {
+        if now >= next_look {
+            next_look = now + Duration::from_secs(1);
+            let mut ended = 0;
+            for id in &ids {
+                let counts = watch.counts(*id).await.unwrap();
+                ended += counts.by_status.values().sum::<u64>() - counts.open();
+            }
+            if ended > most {
+                (most, advanced) = (ended, now);
+            }
+        }
+        if advanced.elapsed() > PATIENCE {
             let held = held(&server, &ids).await;
             panic!("seed {seed}: the campaigns do not end; failures: {failures:?}\n{held}");
         }

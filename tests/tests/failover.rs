@@ -66,11 +66,14 @@ impl Scene {
         Self { primary, standby, network, nodes, book, campaign, _folder: folder }
     }
 
-    /// Lets the campaign run for a while, cuts the standby off, and kills the primary a second later.
-    async fn fail(&self) {
+    /// Lets the campaign run for a while, cuts the standby off, and kills the primary a second later, or when it has acknowledged so many
+    /// settlements more.
+    async fn fail(&self, more: usize) {
         until("the campaign is on its way", async || acknowledged(&self.book).1 > CONTACTS / 4).await;
         self.network.set(Mode::BlackHole);
+        let before = acknowledged(&self.book).1;
         tokio::time::sleep(Duration::from_secs(1)).await;
+        until("work is acknowledged that the standby has not got", async || acknowledged(&self.book).1 >= before + more).await;
         self.primary.crash();
         // What the network swallowed never arrives.
         self.network.cut();
@@ -104,7 +107,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_synchronous_commit_a_dead_primary_takes_nothing_acknowledged_along() {
     let mut scene = Scene::set(true).await;
-    scene.fail().await;
+    scene.fail(0).await;
     let (claimed_before, settled_before) = acknowledged(&scene.book);
     assert!(settled_before < CONTACTS, "the primary died after everything was done; make the campaign longer");
     let begin = Instant::now();
@@ -112,11 +115,16 @@ async fn with_synchronous_commit_a_dead_primary_takes_nothing_acknowledged_along
     let promoted = begin.elapsed();
     until("the nodes go on", async || acknowledged(&scene.book).1 > settled_before).await;
     let outage = begin.elapsed();
-    let deadline = Instant::now() + PATIENCE;
+    let (mut most, mut advanced) = (0, Instant::now());
     for node in &mut scene.nodes {
         while node.ended().is_none() {
-            assert!(Instant::now() < deadline, "the campaign does not end on the new primary");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // How long it takes is the machine's business, as long as it goes on.
+            let settled = acknowledged(&scene.book).1;
+            if settled > most {
+                (most, advanced) = (settled, Instant::now());
+            }
+            assert!(advanced.elapsed() < PATIENCE, "the campaign does not end on the new primary");
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         assert!(node.wait().is_some_and(|status| status.success()), "a node gave up");
     }
@@ -142,7 +150,7 @@ async fn with_synchronous_commit_a_dead_primary_takes_nothing_acknowledged_along
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_synchronous_commit_the_same_crash_is_seen_to_lose_work() {
     let mut scene = Scene::set(false).await;
-    scene.fail().await;
+    scene.fail(50).await;
     // Nobody goes on from here: what is asked for is what the new primary knows.
     scene.nodes.iter_mut().for_each(Process::kill);
     scene.promote().await;

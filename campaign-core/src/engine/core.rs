@@ -22,6 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, RwLock, mpsc, watch};
 
+/// How long something that needs the store waits for it before it tries again: twice as long each time, up to the longest.
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// How far the node is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -233,7 +237,13 @@ impl Core {
                     return Ok(saved);
                 }
                 Err(error) if error.kind() == Kind::Conflict => {}
-                Err(error) => return Err(error.with("campaign", id)),
+                Err(error) => {
+                    // It may have been saved and the answer lost: whoever waits for it looks.
+                    if error.kind() == Kind::Unavailable {
+                        self.changed();
+                    }
+                    return Err(error.with("campaign", id));
+                }
             }
         }
         Err(Error::new(Kind::Conflict, "the campaign is being changed by too many others at once; try again").with("campaign", id))

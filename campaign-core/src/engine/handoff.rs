@@ -14,7 +14,7 @@ use crate::id::{AttemptId, CampaignId, ContactId, NodeToken};
 use crate::outcome::{Attempt, Channel, Disposition, Outcome};
 use crate::policy::gates::{self, ContactFacts, Verdict};
 use crate::schedule::ZoneClock;
-use crate::store::{Claimed, Placed};
+use crate::store::{AttemptQuery, Claimed, Placed};
 use crate::{Error, Kind, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -110,6 +110,9 @@ async fn admit(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<
         Ok(now) if now == changes => {}
         // Somebody changed something since the claim: look at this attempt again with the store's own eyes.
         Ok(_) => match look_again(core, subject).await {
+            Err(error) if error.kind() == Kind::Stale => {
+                return Err(back(subject, "lease_lost", error.message()));
+            }
             // What was claimed under the old limits and caller ids is claimed anew under the new ones.
             Ok(_) if subject.active.record.spec_version != subject.attempt.spec_version => {
                 return Err(back(subject, "edited", "The campaign was edited; another attempt follows."));
@@ -165,8 +168,14 @@ async fn admit(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<
     Ok(request)
 }
 
-/// Reads campaign, contact and suppression anew.
+/// Reads attempt, campaign, contact and suppression anew. [`Kind::Stale`] when the attempt belongs to others now: this node's clock stood
+/// still longer than it knows, as that of a suspended machine does.
 async fn look_again(core: &Arc<Core>, subject: &mut Subject) -> Result<ContactFacts> {
+    let attempt = AttemptQuery { id: Some(subject.attempt.id), ..AttemptQuery::default() };
+    let stored = core.guarded(core.store.attempts(attempt)).await?.items.pop();
+    if !stored.is_some_and(|stored| stored.state.is_open() && stored.claimed_by == subject.attempt.claimed_by) {
+        return Err(Error::new(Kind::Stale, "Another node has taken the attempt over."));
+    }
     subject.active = core.fresh(subject.active.id()).await?;
     let id = subject.contact.id;
     subject.contact = core.guarded(core.store.contact(id)).await?.ok_or_else(|| Error::not_found("contact", id))?;

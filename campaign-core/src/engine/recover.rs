@@ -4,7 +4,7 @@
 //! into the queue, and when nobody can ever say, the contact ends as failed with the reason `in_doubt`.
 
 use super::callbacks::Mailbox;
-use super::core::{Core, Phase, later};
+use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, Phase, later};
 use super::handoff::Subject;
 use super::plan;
 use crate::dialer::{FindRequest, Found, Idempotency, News};
@@ -16,12 +16,20 @@ use jiff::{SignedDuration, Timestamp};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Looks for attempts of dead nodes, at the start and then twice in the length of a lease.
 pub(crate) async fn take_over(core: Arc<Core>) {
+    let mut request_id = Uuid::new_v4();
     loop {
         if core.phase() == Phase::Running {
-            match take(&core).await {
+            let taken = take(&core, request_id).await;
+            // The answer may have been lost after the store took something for this node: the same request names it again, and nobody else
+            // would ever look at it.
+            if !taken.as_ref().is_err_and(|error| error.kind() == Kind::Unavailable) {
+                request_id = Uuid::new_v4();
+            }
+            match taken {
                 // A full batch: there may be more.
                 Ok(taken) if taken >= core.options.batch as usize => continue,
                 Ok(_) => {}
@@ -35,9 +43,10 @@ pub(crate) async fn take_over(core: Arc<Core>) {
     }
 }
 
-async fn take(core: &Arc<Core>) -> Result<usize> {
+async fn take(core: &Arc<Core>, request_id: Uuid) -> Result<usize> {
     let quarantine = core.options.longest_pause + core.capabilities.max_request_time + core.capabilities.lookup_lag;
     let request = TakeOver {
+        request_id,
         token: core.token()?,
         quarantine: SignedDuration::try_from(quarantine).unwrap_or(SignedDuration::MAX),
         limit: core.options.batch,
@@ -48,24 +57,33 @@ async fn take(core: &Arc<Core>) -> Result<usize> {
     if count > 0 {
         tracing::info!(count, "took over attempts of a node that is gone; the provider is asked about each");
     }
-    for TakenOver { attempt, contact, history } in taken {
-        let id = attempt.campaign;
-        core.take_off(id);
-        match core.active(id).await {
-            Ok(active) => {
-                let since = attempt.start_at;
-                let core = Arc::clone(core);
-                let mailbox = Mailbox::open(&core, attempt.id);
-                let subject = Subject { active, attempt, contact, history };
-                Arc::clone(&core).spawn(async move { resolve(&core, subject, since, Doubt::Crash, &mailbox).await });
-            }
-            Err(error) => {
-                tracing::error!(campaign = %id, %error, "an attempt that was taken over cannot be looked at");
-                core.land(id);
-            }
-        }
+    for taken in taken {
+        core.take_off(taken.attempt.campaign);
+        core.spawn(look_into(Arc::clone(core), taken));
     }
     Ok(count)
+}
+
+/// Finds out what became of an attempt that is this node's business now. A store that cannot be reached is waited for: nobody else
+/// would look at it while this node lives.
+async fn look_into(core: Arc<Core>, taken: TakenOver) {
+    let TakenOver { attempt, contact, history } = taken;
+    let id = attempt.campaign;
+    let mut wait = FIRST_WAIT;
+    let active = loop {
+        match core.active(id).await {
+            Ok(active) => break active,
+            Err(error) if error.kind() == Kind::Unavailable => core.sleep(wait).await,
+            Err(error) => {
+                tracing::error!(campaign = %id, %error, "an attempt that was taken over cannot be looked at");
+                return core.land(id);
+            }
+        }
+        wait = (2 * wait).min(LONGEST_WAIT);
+    };
+    let since = attempt.start_at;
+    let mailbox = Mailbox::open(&core, attempt.id);
+    resolve(&core, Subject { active, attempt, contact, history }, since, Doubt::Crash, &mailbox).await;
 }
 
 /// Where a doubt comes from.

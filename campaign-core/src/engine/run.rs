@@ -5,13 +5,13 @@
 //! `settler.rs`.
 
 use super::active::Active;
-use super::core::{Agenda, Core, Phase, earlier, later};
+use super::core::{Agenda, Core, FIRST_WAIT, LONGEST_WAIT, Phase, earlier, later};
 use super::{handoff, starts};
 use crate::campaign::{CampaignRecord, CampaignStatus};
 use crate::contact::{Reason, ZoneKey};
 use crate::event::EventKind;
 use crate::id::CampaignId;
-use crate::outcome::AttemptState;
+use crate::outcome::{Attempt, AttemptState};
 use crate::policy::limits::{LimitBlock, LimitKind, LimitScope};
 use crate::policy::share::{Demand, divide};
 use crate::policy::transition::CampaignEvent;
@@ -314,14 +314,15 @@ fn hand_over(core: &Arc<Core>, active: &Arc<Active>, claimed: Vec<Claimed>, chan
 /// Repeats a claim whose answer was lost until the store says what became of it: the same request names the same attempts. They are
 /// handed over or given back like any others; most are too late by now.
 async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest, changes: u64) {
-    let mut wait = Duration::from_millis(100);
+    let mut wait = FIRST_WAIT;
     while core.phase() == Phase::Running {
         core.sleep(wait).await;
-        wait = (2 * wait).min(Duration::from_secs(5));
+        wait = (2 * wait).min(LONGEST_WAIT);
         match core.guarded(core.store.claim(request.clone())).await {
             Ok(claims) => {
-                // Of a claim that was answered after all, what has been settled since is nobody's business any more.
-                let open = claims.claimed.into_iter().filter(|claimed| claimed.attempt.state == AttemptState::Claimed).collect();
+                // What has been settled or taken over since is not this node's business any more.
+                let mine = |attempt: &Attempt| attempt.state == AttemptState::Claimed && attempt.claimed_by == request.token;
+                let open = claims.claimed.into_iter().filter(|claimed| mine(&claimed.attempt)).collect();
                 hand_over(&core, &active, open, changes);
                 core.changed();
                 return;

@@ -1,6 +1,6 @@
 //! Outcomes become durable, many at a time.
 
-use super::core::{Core, earlier};
+use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, earlier};
 use super::starts;
 use crate::contact::ContactStatus;
 use crate::id::{CampaignId, Money, NodeToken};
@@ -101,9 +101,26 @@ async fn settle(core: &Arc<Core>, group: Vec<Ended>) -> std::result::Result<(), 
     for campaign in reply.campaigns {
         if let Err(error) = follow_up(core, campaign).await {
             tracing::warn!(%error, campaign = %campaign.campaign, "after settling");
+            if error.kind() == Kind::Unavailable {
+                core.spawn(follow_up_later(Arc::clone(core), campaign));
+            }
         }
     }
     Ok(())
+}
+
+/// What could not be done because the store was away: after the last settlement of a campaign nothing else would come round to it.
+async fn follow_up_later(core: Arc<Core>, campaign: SettledCampaign) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        core.sleep(wait).await;
+        wait = (2 * wait).min(LONGEST_WAIT);
+        match follow_up(&core, campaign).await {
+            Err(error) if error.kind() == Kind::Unavailable => {}
+            Err(error) => return tracing::warn!(%error, campaign = %campaign.campaign, "after settling"),
+            Ok(()) => return,
+        }
+    }
 }
 
 /// Counts the attempts out, and tells the loop when to look at their campaigns.

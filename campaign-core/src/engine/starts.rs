@@ -1,6 +1,6 @@
 //! Runs begin, end and follow each other.
 
-use super::core::Core;
+use super::core::{Core, FIRST_WAIT, LONGEST_WAIT};
 use crate::campaign::{CampaignRecord, CampaignStatus, RunState};
 use crate::contact::Reason;
 use crate::event::EventKind;
@@ -168,10 +168,16 @@ pub(crate) async fn cancel_rest(core: &Arc<Core>, id: CampaignId) -> Result<()> 
 
 /// As [`cancel_rest`], as a task.
 pub(crate) async fn cancel_rest_later(core: Arc<Core>, id: CampaignId) {
-    if let Err(error) = cancel_rest(&core, id).await
-        && error.kind() != Kind::NotFound
-    {
-        tracing::warn!(%error, campaign = %id, "contacts of a cancelled campaign may be pending still");
+    let mut wait = FIRST_WAIT;
+    loop {
+        match cancel_rest(&core, id).await {
+            Err(error) if error.kind() == Kind::Unavailable => core.sleep(wait).await,
+            Err(error) if error.kind() != Kind::NotFound => {
+                return tracing::warn!(%error, campaign = %id, "contacts of a cancelled campaign may be pending still");
+            }
+            _ => return,
+        }
+        wait = (2 * wait).min(LONGEST_WAIT);
     }
 }
 
@@ -181,7 +187,14 @@ pub(crate) async fn finish_cancellations(core: Arc<Core>) {
     loop {
         let paging = Paging { offset, limit: 1000 };
         let query = CampaignQuery { statuses: vec![CampaignStatus::Cancelled], paging, ..CampaignQuery::default() };
-        let Ok(page) = core.guarded(core.store.campaigns(query)).await else { return };
+        let page = match core.guarded(core.store.campaigns(query)).await {
+            Ok(page) => page,
+            Err(error) if error.kind() == Kind::Unavailable => {
+                core.sleep(LONGEST_WAIT).await;
+                continue;
+            }
+            Err(_) => return,
+        };
         for record in &page.items {
             cancel_rest_later(Arc::clone(&core), record.id).await;
         }

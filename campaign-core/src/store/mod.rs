@@ -62,9 +62,10 @@ pub fn open_for_contacts(record: &CampaignRecord) -> Result<()> {
 /// loss of power. The engine hands a person to a provider only after `claim` has returned.
 ///
 /// **Idempotence.** An answer can be lost while the transaction was committed, so every write can be repeated: the same
-/// `request_id` on `create_campaign`, `add_contacts` and `claim` returns what the first call returned; `save_campaign` and
+/// `request_id` on `create_campaign`, `add_contacts`, `claim` and `take_over` returns what the first call returned; `save_campaign` and
 /// `update_contact` compare a revision; `settle` answers [`SettleAck::Stale`] for what is settled already. A repeated `claim` names
-/// the same attempts, read anew; one that claimed nothing has nothing to repeat and may look again.
+/// the same attempts, read anew, a repeated `take_over` those of them that are still open and held under the caller's token; one that
+/// got nothing has nothing to repeat and may look again.
 ///
 /// **Cancellation safety.** A caller may drop the future at any await. The transaction may then have happened or not; repeating
 /// the call is safe.
@@ -207,7 +208,8 @@ pub trait ContactStore: Send + Sync + 'static {
 
     /// Takes over open attempts of nodes whose lease ran out at least `quarantine` ago and whose `not_after` is at least as long
     /// ago; they are held under the caller's token from then on. What was handed over and what not is unknown: the caller asks the provider.
-    /// Oldest first, at most `limit`. No ledger changes: the attempts stay in flight.
+    /// Oldest first, at most `limit`. No ledger changes: the attempts stay in flight. [`ContactStore::changes`] moves when something was
+    /// taken: a holder whose clock stood still finds out at its next hand-off.
     ///
     /// # Errors
     /// [`crate::Kind::Stale`] when the caller's lease is gone.
@@ -241,7 +243,7 @@ pub trait ContactStore: Send + Sync + 'static {
     async fn timeline(&self, query: TimelineQuery) -> Result<Vec<TimelineBucket>>;
 
     /// A counter that grows whenever somebody changed what a gate depends on: `save_campaign`, `delete_campaign`,
-    /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`. Cheap: asked before every hand-off. Callers compare it with what they saw in this process, so
+    /// `update_contact`, `remove_contacts`, `bulk_change`, `suppress`, `unsuppress`, and `take_over` when it took something. Cheap: asked before every hand-off. Callers compare it with what they saw in this process, so
     /// a store that no other process shares may begin anew when it is opened.
     async fn changes(&self) -> Result<u64>;
 

@@ -551,6 +551,8 @@ pub struct SettledCampaign {
 /// What to take over from dead nodes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct TakeOver {
+    /// Repeating one that took something returns what of it is still open and held under this token.
+    pub request_id: Uuid,
     /// Who takes over.
     pub token: NodeToken,
     /// How long after the end of the lease, and after `not_after`, an attempt stays untouched.

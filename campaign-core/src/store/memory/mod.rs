@@ -135,6 +135,7 @@ struct Answers {
     added: BTreeMap<Uuid, Vec<Added>>,
     added_order: VecDeque<Uuid>,
     claims: BTreeMap<Uuid, ClaimAnswer>,
+    taken: BTreeMap<Uuid, (NodeToken, Vec<AttemptId>)>,
 }
 
 /// What a claim answered. The attempts and contacts themselves are read anew.

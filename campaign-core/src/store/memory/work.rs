@@ -28,6 +28,7 @@ impl State {
         if let Some(node) = self.nodes.get_mut(&token.node).filter(|node| node.token == token) {
             node.expires_at = None;
             self.answers.claims.retain(|_, answer| answer.token != token);
+            self.answers.taken.retain(|_, (holder, _)| *holder != token);
         }
     }
 
@@ -369,6 +370,11 @@ impl State {
 
     pub(super) fn take_over(&mut self, request: &TakeOver) -> Result<Vec<TakenOver>> {
         self.live_node(request.token, request.now)?;
+        if let Some((_, ids)) = self.answers.taken.get(&request.request_id) {
+            let open = ids.iter().filter_map(|id| self.attempts.get(id)).map(|entry| entry.attempt.clone());
+            let held = open.filter(|attempt| attempt.state.is_open() && attempt.claimed_by == request.token);
+            return held.map(|attempt| self.taken_over(attempt)).collect();
+        }
         let long_ago = |moment: Timestamp| moment.saturating_add(request.quarantine).is_ok_and(|end| end <= request.now);
         let dead = self.nodes.values().filter(|node| node.expires_at.is_none_or(|end| end <= request.now && long_ago(end)));
         let mut ids: Vec<AttemptId> = dead
@@ -378,6 +384,10 @@ impl State {
             .collect();
         ids.sort_unstable();
         ids.truncate(request.limit as usize);
+        if !ids.is_empty() {
+            self.changes += 1;
+            self.answers.taken.insert(request.request_id, (request.token, ids.clone()));
+        }
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(entry) = self.attempts.get_mut(&id) else { continue };
@@ -389,10 +399,14 @@ impl State {
             if let Some(node) = self.nodes.get_mut(&request.token.node) {
                 node.open.insert(id);
             }
-            let contact = self.person(attempt.contact)?.contact.clone();
-            taken.push(TakenOver { history: self.history(&contact), attempt, contact });
+            taken.push(self.taken_over(attempt)?);
         }
         Ok(taken)
+    }
+
+    fn taken_over(&self, attempt: Attempt) -> Result<TakenOver> {
+        let contact = self.person(attempt.contact)?.contact.clone();
+        Ok(TakenOver { history: self.history(&contact), attempt, contact })
     }
 }
 

@@ -26,7 +26,9 @@ impl Fault {
         match self {
             Self::Engine(_) => false,
             Self::Sql(error) => error.code().is_none_or(|code| {
-                matches!(code.code().get(..2), Some("08" | "57" | "58" | "XX")) || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                matches!(code.code().get(..2), Some("08" | "57" | "58" | "XX"))
+                    || timed_out(code.code())
+                    || *code == SqlState::READ_ONLY_SQL_TRANSACTION
             }),
         }
     }
@@ -73,6 +75,12 @@ impl From<PoolError> for Fault {
     }
 }
 
+/// The server ended a transaction, and the connection with it, because this process stood still in the middle. It says so whenever the next
+/// statement comes, COMMIT included.
+fn timed_out(code: &str) -> bool {
+    matches!(code, "25P03" | "25P04")
+}
+
 pub(super) fn closed() -> Error {
     Error::new(Kind::Closed, "the store is closed")
 }
@@ -109,6 +117,10 @@ fn describe(error: &tokio_postgres::Error) -> Error {
         "3F000" | "42P01" | "42703" | "42883" => {
             (Kind::Corrupt, "the schema of the store is not complete; it was changed by hand, or removed while in use")
         }
+        code if timed_out(code) => (
+            Kind::Unavailable,
+            "PostgreSQL ended a transaction that stood still for too long; if this process was not stopped, the machine is overloaded",
+        ),
         "57014" => (Kind::Unavailable, "a statement took too long and was cancelled; look for locks and for missing vacuums"),
         "55P03" => (Kind::Unavailable, "a row was locked by another transaction for too long; look for one that is idle in transaction"),
         code => match code.get(..2) {

@@ -3,7 +3,7 @@
 use super::fault::Outcome as Result;
 use super::rows::{self, ATTEMPT, Columns, stamp, text};
 use super::tx::{Tx, params};
-use super::{contacts, events, memo, read};
+use super::{campaigns, contacts, events, memo, read};
 use crate::contact::Contact;
 use crate::error::{Error, Kind};
 use crate::id::{NodeId, NodeToken};
@@ -102,6 +102,11 @@ pub(super) async fn live(tx: &Tx, now: Timestamp) -> Result<Vec<NodeInfo>> {
 pub(super) async fn take_over(tx: &Tx, request: &TakeOver) -> Result<Vec<TakenOver>> {
     let now = tx.now(request.now).await?;
     check_lease(tx, request.token, now).await?;
+    // A call that was given up while it committed is waited for; then its answer is there.
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('campaign request ' || $1::text, 0))", params![request.request_id]).await?;
+    if let Some(ids) = memo::find::<Vec<i64>>(tx, request.request_id).await? {
+        return taken_over(tx, request.token, ids).await;
+    }
     let long_ago = stamp(now.saturating_sub(request.quarantine).unwrap_or(Timestamp::MIN));
     // A lease that ends this very moment is over, whatever the quarantine. A node that is not known any more is gone, too: its claim may
     // have been committed while it was forgotten. What another node is taking over is passed by.
@@ -114,8 +119,19 @@ pub(super) async fn take_over(tx: &Tx, request: &TakeOver) -> Result<Vec<TakenOv
     let (dead, limit) = (now.min(long_ago), i64::from(request.limit));
     let taken = tx.query(sql, params![dead, long_ago, limit, request.token.node.0, request.token.epoch]).await?;
     let ids: Vec<i64> = taken.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    memo::keep(tx, request.request_id, &ids).await?;
+    campaigns::changed(tx).await?;
+    taken_over(tx, request.token, ids).await
+}
+
+/// Those of these attempts that are open and held under this token, with their contacts.
+async fn taken_over(tx: &Tx, token: NodeToken, ids: Vec<i64>) -> Result<Vec<TakenOver>> {
     let rows = tx.query(&format!("SELECT {ATTEMPT} FROM all_attempts WHERE id = ANY ($1) ORDER BY id"), params![ids]).await?;
-    let attempts = rows::attempts(tx.store_id(), &rows)?;
+    let mut attempts = rows::attempts(tx.store_id(), &rows)?;
+    attempts.retain(|attempt| attempt.state.is_open() && attempt.claimed_by == token);
     let of: Vec<i64> = attempts.iter().map(|attempt| attempt.contact.0).collect();
     let contacts: Vec<Contact> = contacts::by_ids(tx, &of).await?;
     let mut histories = read::histories(tx, &contacts).await?;

@@ -25,6 +25,7 @@ pub(super) struct ClaimMemo {
 pub(super) struct Memo {
     claims: VecDeque<(Uuid, ClaimMemo)>,
     added: VecDeque<(Uuid, Arc<[Added]>)>,
+    taken: VecDeque<(Uuid, Arc<[AttemptId]>)>,
 }
 
 impl Memo {
@@ -45,10 +46,19 @@ impl Memo {
         keep(&mut self.added, request, memo);
     }
 
+    pub(super) fn taken(&self, request: Uuid) -> Option<&Arc<[AttemptId]>> {
+        self.taken.iter().rev().find(|(id, _)| *id == request).map(|(_, memo)| memo)
+    }
+
+    pub(super) fn keep_taken(&mut self, request: Uuid, memo: Arc<[AttemptId]>) {
+        keep(&mut self.taken, request, memo);
+    }
+
     /// Forgets everything: a transaction was lost, and answers of it may be among them.
     pub(super) fn clear(&mut self) {
         self.claims.clear();
         self.added.clear();
+        self.taken.clear();
     }
 }
 

@@ -7,10 +7,12 @@ use super::writer::Writer;
 use super::{contacts, read};
 use crate::error::{Error, Kind};
 use crate::id::{AttemptId, NodeId, NodeToken};
+use crate::outcome::Attempt;
 use crate::store::codes::unsigned;
 use crate::store::{NewNode, NodeInfo, NodeLease, RenewNode, TakeOver, TakenOver};
 use jiff::Timestamp;
 use rusqlite::params;
+use std::sync::Arc;
 
 pub(super) fn register(w: &mut Writer, new: NewNode) -> Result<NodeLease> {
     // Nodes that are gone and hold nothing are of no use to anybody.
@@ -79,6 +81,18 @@ pub(super) const DEAD: &str = "SELECT a.id FROM nodes n CROSS JOIN attempts a IN
 
 pub(super) fn take_over(w: &mut Writer, request: &TakeOver) -> Result<Vec<TakenOver>> {
     check_lease(&w.db, request.token, request.now)?;
+    if let Some(ids) = w.memo.taken(request.request_id) {
+        let ids = Arc::clone(ids);
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in ids.iter() {
+            // What was given back since has left no trace.
+            let attempt = read::attempt(&w.db, *id)?;
+            if let Some(attempt) = attempt.filter(|attempt| attempt.state.is_open() && attempt.claimed_by == request.token) {
+                taken.push(taken_over(w, attempt)?);
+            }
+        }
+        return Ok(taken);
+    }
     let now = micros(request.now);
     let long_ago = micros(request.now.saturating_sub(request.quarantine).unwrap_or(Timestamp::MIN));
     // A lease that ends this very moment is over, whatever the quarantine.
@@ -99,10 +113,18 @@ pub(super) fn take_over(w: &mut Writer, request: &TakeOver) -> Result<Vec<TakenO
             request.token.epoch,
         ])?;
         let attempt = read::must_get_attempt(&w.db, id)?;
-        let contact = contacts::get(&w.db, attempt.contact)?.ok_or_else(|| Error::not_found("contact", attempt.contact))?;
-        taken.push(TakenOver { history: read::history(&w.db, &contact)?, attempt, contact });
+        taken.push(taken_over(w, attempt)?);
+    }
+    if !taken.is_empty() {
+        w.memo.keep_taken(request.request_id, taken.iter().map(|taken| taken.attempt.id).collect());
+        w.changed();
     }
     Ok(taken)
+}
+
+fn taken_over(w: &Writer, attempt: Attempt) -> Result<TakenOver> {
+    let contact = contacts::get(&w.db, attempt.contact)?.ok_or_else(|| Error::not_found("contact", attempt.contact))?;
+    Ok(TakenOver { history: read::history(&w.db, &contact)?, attempt, contact })
 }
 
 /// Makes sure that a node a restored attempt belongs to is known, as one that is gone, and that no later token is mistaken for it.

@@ -361,7 +361,13 @@ impl Pair {
 
     async fn take_over(&mut self) -> Checked {
         let node = self.any_node();
-        let take = TakeOver { token: node.0, quarantine: minutes(1), limit: self.random.random_range(1..6), now: at(self.now) };
+        let take = TakeOver {
+            request_id: Uuid::new_v4(),
+            token: node.0,
+            quarantine: minutes(1),
+            limit: self.random.random_range(1..6),
+            now: at(self.now),
+        };
         let test = said(self.test.store.take_over(take).await);
         let reference = said(self.reference.store.take_over(TakeOver { token: node.1, ..take }).await);
         for (test, reference) in test.iter().flatten().zip(reference.iter().flatten()) {

@@ -118,6 +118,9 @@ pub(super) async fn changes_move_when_gates_may(desk: Desk) -> Checked {
     let record = desk.running("Changes").await?;
     let owner = Owner::Campaign(record.id);
     let token = desk.node(at(0)).await?;
+    let short = desk.store.register_node(NewNode { name: "short".to_owned(), lease: minutes(1), now: at(0) }).await?.token;
+    desk.people(record.id, 9, 1).await?;
+    desk.claim(everything(&record, short, at(0))).await?;
     let mut last = desk.store.changes().await?;
     let mut moved = async |what: &str, want: bool| -> Checked {
         let now = desk.store.changes().await?;
@@ -136,6 +139,11 @@ pub(super) async fn changes_move_when_gates_may(desk: Desk) -> Checked {
     moved("settle", false).await?;
     let record = desk.save(record, at(2)).await?;
     moved("save_campaign", true).await?;
+    let take = |now| TakeOver { request_id: Uuid::new_v4(), token, quarantine: minutes(2), limit: 10, now };
+    desk.store.take_over(take(at(100))).await?;
+    moved("take_over of nothing", false).await?;
+    same("an attempt of a dead node is taken over", desk.store.take_over(take(at(300))).await?.len(), 1)?;
+    moved("take_over", true).await?;
     let expected_version = desk.contact(ids[1]).await?.state.version;
     let update = UpdateContact {
         id: ids[1],

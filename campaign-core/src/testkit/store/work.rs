@@ -447,7 +447,11 @@ pub(super) async fn dead_nodes_are_taken_over(desk: Desk) -> Checked {
     let left = one(gone, at(10)).await?;
     let held = one(live, at(10)).await?;
     desk.store.retire_node(gone).await?;
-    let take = |now, limit| desk.store.take_over(TakeOver { token: live, quarantine: minutes(2), limit, now });
+    let take_as = |request_id, now, limit| {
+        let take = TakeOver { request_id, token: live, quarantine: minutes(2), limit, now };
+        desk.store.take_over(take)
+    };
+    let take = |now, limit| take_as(Uuid::new_v4(), now, limit);
     let none: Vec<_> = take(at(100), 100).await?.iter().map(|taken| taken.attempt.id).collect();
     same("nothing is taken over before the quarantine is over", none, vec![])?;
     let taken = take(at(140), 100).await?;
@@ -457,8 +461,12 @@ pub(super) async fn dead_nodes_are_taken_over(desk: Desk) -> Checked {
         ids,
         left.iter().map(|attempt| attempt.id).collect(),
     )?;
-    let taken = take(at(200), 1).await?;
+    let request = Uuid::new_v4();
+    let taken = take_as(request, at(200), 1).await?;
     same("at most `limit` are taken over", taken.len(), 1)?;
+    let attempts = |taken: &[TakenOver]| taken.iter().map(|taken| taken.attempt.clone()).collect::<Vec<_>>();
+    let again = take_as(request, at(200), 1).await?;
+    same("repeating a request_id of take_over returns what the first call returned", attempts(&again), attempts(&taken))?;
     same("an attempt taken over is held under the caller's token", taken[0].attempt.claimed_by, live)?;
     same("an attempt taken over comes with its contact", taken[0].contact.clone(), desk.contact(taken[0].attempt.contact).await?)?;
     same("a second take-over finds the rest", take(at(200), 100).await?.len(), 1)?;
@@ -474,7 +482,9 @@ pub(super) async fn dead_nodes_are_taken_over(desk: Desk) -> Checked {
     let reply = desk.settle(live, all, at(202)).await?;
     same("the new holder settles what it took over", reply.acks, vec![SettleAck::Settled; 6])?;
     same("every place is given back exactly once", desk.ledger(LimitScope::Campaign(record.id)).await?.in_flight, 0)?;
-    let refused = desk.store.take_over(TakeOver { token: dead, quarantine: minutes(2), limit: 1, now: at(300) }).await;
+    same("a repeated take_over leaves out what is settled", take_as(request, at(203), 1).await?.len(), 0)?;
+    let refused =
+        desk.store.take_over(TakeOver { request_id: Uuid::new_v4(), token: dead, quarantine: minutes(2), limit: 1, now: at(300) }).await;
     fails("take_over fails with Stale when the caller's lease is gone", refused, Kind::Stale)
 }
 

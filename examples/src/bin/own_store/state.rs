@@ -81,6 +81,7 @@ pub(crate) enum Answer {
         more: bool,
         now: Timestamp,
     },
+    TakenOver(Vec<AttemptId>),
 }
 
 /// Everything the store knows.

@@ -310,6 +310,11 @@ impl State {
 
     pub(crate) fn take_over(&mut self, request: &TakeOver) -> Result<Vec<TakenOver>> {
         self.live_node(request.token, request.now)?;
+        if let Some(Answer::TakenOver(ids)) = self.answered(request.request_id) {
+            let attempts = ids.iter().filter_map(|id| self.attempts.get(id)).map(|entry| entry.attempt.clone());
+            let held = attempts.filter(|attempt| attempt.state.is_open() && attempt.claimed_by == request.token);
+            return held.map(|attempt| self.taken_over(attempt)).collect();
+        }
         let long_ago = |moment: Timestamp| moment.saturating_add(request.quarantine).is_ok_and(|end| end <= request.now);
         let abandoned = |entry: &&Try| {
             // A node that is not there any more has retired; its attempts need not wait for a lease.
@@ -318,14 +323,22 @@ impl State {
         };
         let open = self.index.open.iter().filter_map(|id| self.attempts.get(id));
         let found: Vec<Try> = open.filter(abandoned).take(request.limit as usize).cloned().collect();
+        if !found.is_empty() {
+            self.changes += 1;
+            self.answer(request.request_id, Answer::TakenOver(found.iter().map(|entry| entry.attempt.id).collect()));
+        }
         let mut taken = Vec::with_capacity(found.len());
         for mut entry in found {
             entry.attempt.claimed_by = request.token;
             self.put(Change::Attempt(entry.attempt.id, Some(entry.clone())));
-            let contact = self.contact(entry.attempt.contact)?.clone();
-            taken.push(TakenOver { history: self.history(&contact), attempt: entry.attempt, contact });
+            taken.push(self.taken_over(entry.attempt)?);
         }
         Ok(taken)
+    }
+
+    fn taken_over(&self, attempt: Attempt) -> Result<TakenOver> {
+        let contact = self.contact(attempt.contact)?.clone();
+        Ok(TakenOver { history: self.history(&contact), attempt, contact })
     }
 }
 
