@@ -69,6 +69,38 @@ pub enum EventKind {
         /// The budget.
         budget: Money,
     },
+    /// A person wrote. Not durable: seen only on the node that took the message; `campaign_id` is 0 when nobody of ours had written to them.
+    MessageReceived {
+        /// The contact of the campaign that wrote last, when there is one.
+        contact_id: Option<ContactId>,
+        /// The channel.
+        channel: Channel,
+        /// The provider's id of the message.
+        message_id: String,
+    },
+    /// A message outside of attempts went out: a confirmation, an answer, a message of the program. Not durable either.
+    MessageSent {
+        /// The contact, when there is one.
+        contact_id: Option<ContactId>,
+        /// The channel.
+        channel: Channel,
+        /// The provider's id of the message.
+        message_id: String,
+    },
+    /// A person asked not to be contacted any more, and is suppressed. Not durable; the suppression is.
+    OptedOut {
+        /// The contact, when there is one.
+        contact_id: Option<ContactId>,
+    },
+    /// The assistant used a tool; its arguments stand in the conversation. Not durable; the arguments are.
+    ToolUsed {
+        /// The contact.
+        contact_id: ContactId,
+        /// The channel.
+        channel: Channel,
+        /// The tool, for example `book`.
+        tool: String,
+    },
     /// Something went wrong that an operator should see.
     Error {
         /// A machine code.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../../README.md")]
 
+pub mod assistant;
 pub mod campaign;
 pub mod contact;
 pub mod conversation;

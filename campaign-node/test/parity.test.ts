@@ -13,7 +13,11 @@ const column = (index: number): string[] => [...new Set(rows.map((names) => name
 const text = (...path: string[]): string => readFileSync(join(root, ...path), 'utf8')
 
 test('the list names what the engine has in Rust', () => {
-  const files = ['engine', 'simulate'].flatMap((room) => readdirSync(join(root, 'campaign-core', 'src', room)).map((name) => [room, name]))
+  const files = ['engine', 'simulate'].flatMap((room) => 
+    readdirSync(join(root, 'campaign-core', 'src', room), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.rs'))
+      .map((name) => [room, name])
+  )
   const found = new Set<string>()
   for (const [room = '', name = ''] of files) {
     for (const block of text('campaign-core', 'src', room, name).split(/^impl Engine \{/m).slice(1)) {

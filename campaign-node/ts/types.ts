@@ -568,6 +568,10 @@ export type CampaignEvent =
   | (EventBase & { type: 'status_changed'; from: CampaignStatus; to: CampaignStatus })
   | (EventBase & { type: 'campaign_completed'; run: number })
   | (EventBase & { type: 'budget_threshold'; percent: number; spent: number; budget: number })
+  | (EventBase & { type: 'message_received'; contactId: number | null; channel: Channel; messageId: string })
+  | (EventBase & { type: 'message_sent'; contactId: number | null; channel: Channel; messageId: string })
+  | (EventBase & { type: 'opted_out'; contactId: number | null })
+  | (EventBase & { type: 'tool_used'; contactId: number; channel: Channel; tool: string })
   | (EventBase & { type: 'error'; code: string; message: string; error?: Error })
   | (EventBase & { type: 'missed'; count: number })
 

@@ -1,5 +1,6 @@
 //! What the tests across rooms share. The documents whose Rust blocks are compiled as doctests are listed here.
 
+pub mod answering;
 pub mod carrier;
 pub mod cluster;
 pub mod judge;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const FLOORS: &[(u32, &[&str])] = &[
     (0, &["redact", "error", "id", "phone", "contact", "outcome", "status", "event"]),
     (1, &["campaign", "conversation", "template", "schedule", "policy"]),
-    (2, &["store", "dialer", "http", "import", "executor"]),
+    (2, &["store", "dialer", "http", "import", "executor", "assistant"]),
     (3, &["engine"]),
     (4, &["testkit", "simulate", "wire"]),
 ];

@@ -1,8 +1,12 @@
 //! No phone number and no text of a message reaches `Debug` or `Display` of a public type.
 
+use campaign_core::assistant::relay::{Incoming, Outgoing, Setup, Spoken};
+use campaign_core::assistant::{Dialogue, Line, Piece, Turn};
 use campaign_core::campaign::{CampaignSpec, VoicemailSettings};
 use campaign_core::contact::{Contact, ContactSource, ContactState, NewContact, Owner, PlannedStep, Reason, Variables, ZoneKey};
-use campaign_core::dialer::{DialError, DialRequest, FindRequest, Found};
+use campaign_core::conversation::{Author, Conversation, ConversationKey, Direction, Message, MessageState, ToolCall};
+use campaign_core::dialer::{DialError, DialRequest, FindRequest, Found, InboundMessage};
+use campaign_core::engine::{ConversationQuery, SendMessage};
 use campaign_core::id::{AttemptId, CampaignId, ContactId, Money, NodeId, NodeToken};
 use campaign_core::outcome::{Attempt, AttemptState, Channel, Outcome};
 use campaign_core::phone::PhoneNumber;
@@ -222,6 +226,63 @@ fn questions_and_documents_are_shown_without_what_is_in_them() {
     let value = serde_json::Value::Object(variables());
     debug(&Document { key: "1".to_owned(), value: value.clone(), revision: 1 });
     debug(&PutDocument { collection: "contact_list".to_owned(), key: "1".to_owned(), value, expected_revision: None });
+}
+
+#[test]
+fn conversations_are_shown_without_who_and_what() {
+    let key = ConversationKey { channel: Channel::Sms, ours: NUMBER.into(), person: phone() };
+    let tool = ToolCall { id: "call-1".to_owned(), name: "book".to_owned(), arguments: serde_json::Value::Object(variables()) };
+    debug(&key);
+    debug(&Conversation::new(key.clone()));
+    debug(&Message {
+        id: "SM1".to_owned(),
+        direction: Direction::Inbound,
+        author: Author::Person,
+        at: Timestamp::UNIX_EPOCH,
+        text: TEXT.to_owned(),
+        media: vec![TEXT.to_owned()],
+        keyword: None,
+        campaign_id: None,
+        contact_id: None,
+        state: MessageState::Done,
+        tool: Some(tool.clone()),
+    });
+    debug(&InboundMessage {
+        provider_ref: "SM1".to_owned(),
+        channel: Channel::Sms,
+        from: phone(),
+        to: NUMBER.into(),
+        text: TEXT.to_owned(),
+        media: vec![TEXT.to_owned()],
+        keyword: None,
+        confirmed_by_carrier: false,
+        data: variables(),
+    });
+    debug(&ConversationQuery { person: Some(phone()), after: Some(key.clone()), ..ConversationQuery::default() });
+    debug(&SendMessage { conversation: key, text: TEXT.to_owned(), key: None, valid_for: None });
+    for turn in [Turn::Person(TEXT.to_owned()), Turn::Assistant(TEXT.to_owned()), Turn::Tool(tool.clone())] {
+        debug(&turn);
+    }
+    debug(&Dialogue {
+        channel: Channel::Call,
+        campaign_id: CampaignId(1),
+        campaign_name: "Reminders".into(),
+        contact_id: ContactId(1),
+        person: person(),
+        system_prompt: TEXT.to_owned(),
+        agenda: Some(TEXT.to_owned()),
+        turns: vec![Turn::Person(TEXT.to_owned())],
+        tools: Vec::new(),
+        max_characters: None,
+        options: Arc::new(variables()),
+    });
+    debug(&Piece::Text(TEXT.to_owned()));
+    debug(&Piece::Tool(tool.clone()));
+    debug(&Line::says(TEXT));
+    debug(&Incoming::Prompt { text: TEXT.to_owned(), last: true });
+    debug(&Outgoing::Text { token: TEXT.to_owned(), last: true, language: None });
+    debug(&Setup { from: NUMBER.to_owned(), to: NUMBER.to_owned(), custom_parameters: variables(), ..Setup::default() });
+    debug(&Spoken { author: Author::Person, at: Timestamp::UNIX_EPOCH, text: TEXT.to_owned(), tool: Some(tool) });
 }
 
 #[test]

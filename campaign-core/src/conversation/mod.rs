@@ -1,6 +1,19 @@
 //! What people and we write to each other: messages, and the conversations they make.
 //!
 //! A conversation is between one person and one number (or sender) of ours on one channel. It outlives campaigns.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `keywords` | whether a message by itself asks to be left alone, to be contacted again, or who is writing |
+//! | `words` | the words and phrases of that, by language |
+//! | `sentences` | what the engine itself says, by language; how a text is made to fit |
+
+pub mod keywords;
+mod sentences;
+mod words;
+
+pub(crate) use sentences::{help, opted_in, opted_out};
+pub use sentences::{language_of, shorten};
 
 use crate::id::{CampaignId, ContactId};
 use crate::outcome::Channel;
@@ -79,9 +92,46 @@ pub struct Conversation {
     /// Its contact.
     #[serde(default)]
     pub contact_id: Option<ContactId>,
+    /// When the person opted out here, unless they opted in again later.
+    #[serde(default)]
+    pub opted_out_at: Option<Timestamp>,
 }
 
-debug_without!(Conversation { last_inbound_at, last_outbound_at, campaign_id, contact_id } hides { key });
+debug_without!(Conversation { last_inbound_at, last_outbound_at, campaign_id, contact_id, opted_out_at } hides { key });
+
+impl Conversation {
+    /// One in which nobody has written yet.
+    pub fn new(key: ConversationKey) -> Self {
+        Self { key, last_inbound_at: None, last_outbound_at: None, campaign_id: None, contact_id: None, opted_out_at: None }
+    }
+}
+
+/// How far a message got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// It came in, or the provider took it.
+    #[default]
+    Done,
+    /// It was handed over and nothing certain was heard: the node died in between, or the answer was lost. It is never sent again.
+    InDoubt,
+    /// It was certainly not sent.
+    Failed,
+}
+
+/// Something the assistant wants done.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The id by which its result is given back.
+    pub id: String,
+    /// The tool, for example `book`.
+    pub name: String,
+    /// Its arguments, an object.
+    #[serde(default)]
+    pub arguments: serde_json::Value,
+}
+
+debug_without!(ToolCall { id, name } hides { arguments });
 
 /// One message of a conversation.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -108,6 +158,12 @@ pub struct Message {
     /// Its contact.
     #[serde(default)]
     pub contact_id: Option<ContactId>,
+    /// How far it got.
+    #[serde(default)]
+    pub state: MessageState,
+    /// What the assistant wanted done; such an entry has no text and was sent to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolCall>,
 }
 
-debug_without!(Message { id, direction, author, at, keyword, campaign_id, contact_id } hides { text, media });
+debug_without!(Message { id, direction, author, at, keyword, campaign_id, contact_id, state, tool } hides { text, media });

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::core::Core;
+use crate::assistant::Assistant;
 use crate::campaign::CampaignKind;
 use crate::dialer::Dialer;
 use crate::executor::{Executor, TokioExecutor};
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub event_buffer: usize,
     /// Seed of retry jitter. Default 0.
     pub seed: u64,
+    /// Whether messages that campaigns send become part of conversations, so that replies find their campaign. Default true.
+    pub conversations: bool,
 }
 
 impl Default for EngineOptions {
@@ -54,6 +57,7 @@ impl Default for EngineOptions {
             doubt_patience: Duration::from_secs(600),
             event_buffer: 4096,
             seed: 0,
+            conversations: true,
         }
     }
 }
@@ -66,6 +70,7 @@ pub struct EngineBuilder {
     executor: Option<Arc<dyn Executor>>,
     options: EngineOptions,
     kinds: HashMap<String, Arc<dyn CampaignKind>>,
+    assistant: Option<Arc<dyn Assistant>>,
 }
 
 impl EngineBuilder {
@@ -116,6 +121,19 @@ impl EngineBuilder {
         self
     }
 
+    /// Who answers people: messages where a campaign's `replies.assistant` is set, and calls behind a relay. Default: nobody.
+    #[must_use]
+    pub fn assistant(self, assistant: impl Assistant) -> Self {
+        self.shared_assistant(Arc::new(assistant))
+    }
+
+    /// An assistant that is shared already.
+    #[must_use]
+    pub fn shared_assistant(mut self, assistant: Arc<dyn Assistant>) -> Self {
+        self.assistant = Some(assistant);
+        self
+    }
+
     /// Registers the node on the store and starts it. Campaigns that were running go on.
     ///
     /// # Errors
@@ -136,7 +154,7 @@ impl EngineBuilder {
         if self.options.batch == 0 {
             return Err(Error::invalid("batch", "must be at least 1"));
         }
-        Core::start(store, dialer, executor, self.options, self.kinds).await
+        Core::start(store, dialer, executor, self.options, self.kinds, self.assistant).await
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{Error, Kind, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -193,58 +194,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::NotFound`] when the contact does not exist.
     pub async fn record_reply(&self, id: ContactId) -> Result<Contact> {
-        let core = &self.core;
-        for _ in 0..100 {
-            let contact = self.get_contact(id).await?;
-            let now = core.now();
-            let mut update = UpdateContact {
-                id,
-                expected_version: contact.state.version,
-                transition: None,
-                reason: None,
-                due_at: None,
-                step: None,
-                replied_at: Some(now),
-                now,
-            };
-            if contact.state.status == ContactStatus::Pending
-                && let Owner::Campaign(campaign) = contact.owner
-            {
-                self.plan_after_reply(campaign, contact, now, &mut update).await?;
-            }
-            match core.guarded(core.store.update_contact(update)).await {
-                Ok(contact) => {
-                    core.changed();
-                    return Ok(contact);
-                }
-                Err(error) if error.kind() == Kind::Conflict => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::new(Kind::Conflict, "the contact is being changed by others; try again").with("contact", id))
-    }
-
-    async fn plan_after_reply(&self, campaign: CampaignId, mut contact: Contact, now: Timestamp, update: &mut UpdateContact) -> Result<()> {
-        let core = &self.core;
-        let active = core.active(campaign).await?;
-        let history = history(core, &contact).await?;
-        contact.state.replied_at = Some(now);
-        match active.policy.next(&view(core, &active, &contact, &history), now) {
-            Next::Reach(step) => {
-                update.due_at = Some(contact.state.due_at.min(now));
-                update.step = Some(step);
-            }
-            Next::Wait { until, step, reason } => {
-                update.due_at = Some(until);
-                update.step = Some(step);
-                update.reason = Some(reason);
-            }
-            Next::Finish { status, reason } => {
-                update.transition = Some(transition::contact(contact.state.status, ContactEvent::Finish(status))?);
-                update.reason = Some(reason);
-            }
-        }
-        Ok(())
+        reply(&self.core, id).await
     }
 
     // --- contact lists ---------------------------------------------------------------------------------------------------
@@ -472,6 +422,68 @@ impl Engine {
         }
         Ok(false)
     }
+}
+
+/// A person answered back: what comes next is planned anew.
+pub(crate) async fn reply(core: &Arc<Core>, id: ContactId) -> Result<Contact> {
+    for _ in 0..100 {
+        let contact = core.guarded(core.store.contact(id)).await?.ok_or_else(|| Error::not_found("contact", id))?;
+        let now = core.now();
+        let mut update = UpdateContact {
+            id,
+            expected_version: contact.state.version,
+            transition: None,
+            reason: None,
+            due_at: None,
+            step: None,
+            replied_at: Some(now),
+            now,
+        };
+        if contact.state.status == ContactStatus::Pending
+            && let Owner::Campaign(campaign) = contact.owner
+        {
+            plan_after_reply(core, campaign, contact, now, &mut update).await?;
+        }
+        match core.guarded(core.store.update_contact(update)).await {
+            Ok(contact) => {
+                core.changed();
+                return Ok(contact);
+            }
+            Err(error) if error.kind() == Kind::Conflict => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::new(Kind::Conflict, "the contact is being changed by others; try again").with("contact", id))
+}
+
+async fn plan_after_reply(
+    core: &Arc<Core>,
+    campaign: CampaignId,
+    mut contact: Contact,
+    now: Timestamp,
+    update: &mut UpdateContact,
+) -> Result<()> {
+    let active = core.active(campaign).await?;
+    let history = history(core, &contact).await?;
+    contact.state.replied_at = Some(now);
+    // The policy is user code: a panic must not end the callback that brought the reply.
+    let asked = catch_unwind(AssertUnwindSafe(|| active.policy.next(&view(core, &active, &contact, &history), now)));
+    match asked.map_err(|_| Error::new(Kind::User, "the campaign's policy panicked").with("campaign", campaign))? {
+        Next::Reach(step) => {
+            update.due_at = Some(contact.state.due_at.min(now));
+            update.step = Some(step);
+        }
+        Next::Wait { until, step, reason } => {
+            update.due_at = Some(until);
+            update.step = Some(step);
+            update.reason = Some(reason);
+        }
+        Next::Finish { status, reason } => {
+            update.transition = Some(transition::contact(contact.state.status, ContactEvent::Finish(status))?);
+            update.reason = Some(reason);
+        }
+    }
+    Ok(())
 }
 
 /// Settled attempts of the contact's current run that consumed one, oldest first.

@@ -6,7 +6,8 @@ use super::callbacks::{self, Mailboxes};
 use super::clock::Clock;
 use super::events::Hub;
 use super::settler::Ended;
-use super::{Engine, closed, node, recover, run, settler};
+use super::{Engine, closed, inbound, node, recover, run, settler};
+use crate::assistant::Assistant;
 use crate::campaign::{CampaignKind, CampaignRecord};
 use crate::dialer::{Capabilities, Dialer};
 use crate::executor::Executor;
@@ -101,6 +102,10 @@ pub(crate) struct Core {
     pub(crate) admission: RwLock<()>,
     /// Who waits for news from callbacks.
     pub(crate) mailboxes: Mailboxes,
+    /// Who answers people, if anybody.
+    pub(crate) assistant: Option<Arc<dyn Assistant>>,
+    /// Conversations that a task of this node looks after, and whether it is to look once more.
+    pub(crate) answering: Mutex<BTreeMap<String, bool>>,
     pub(crate) ended: mpsc::UnboundedSender<Ended>,
     /// Attempts claimed and not yet settled by this node.
     pub(crate) in_flight: AtomicUsize,
@@ -124,6 +129,7 @@ impl Core {
         executor: Arc<dyn Executor>,
         options: EngineOptions,
         kinds: HashMap<String, Arc<dyn CampaignKind>>,
+        assistant: Option<Arc<dyn Assistant>>,
     ) -> Result<Engine> {
         let (ended, outcomes) = mpsc::unbounded_channel();
         let capabilities = dialer.capabilities();
@@ -149,6 +155,8 @@ impl Core {
             throttled_until: Mutex::new(None),
             admission: RwLock::new(()),
             mailboxes: Mailboxes::default(),
+            assistant,
+            answering: Mutex::default(),
             ended,
             in_flight: AtomicUsize::new(0),
             landed: Notify::new(),
@@ -162,6 +170,9 @@ impl Core {
         core.spawn(run::run(Arc::clone(&core)));
         if core.dialer.callbacks().is_some() {
             core.spawn(callbacks::collect(Arc::clone(&core)));
+        }
+        if core.assistant.is_some() {
+            core.spawn(inbound::keep_answering(Arc::clone(&core)));
         }
         if let Some(wakes) = core.store.wakes() {
             core.spawn(super::events::heed(Arc::clone(&core), wakes));

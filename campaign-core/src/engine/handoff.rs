@@ -3,6 +3,7 @@
 use super::active::Active;
 use super::callbacks::{Mailbox, NewsReader};
 use super::core::{Core, Phase};
+use super::inbound::Note;
 use super::recover::{self, Doubt};
 use super::settler::Ended;
 use super::{inbound, plan};
@@ -49,6 +50,8 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
             return;
         }
     };
+    let started_at = core.now();
+    let note = Note::begin(&core, &subject, request.texts.get("message"), started_at);
     // Open before the hand-off: a callback can overtake the answer to it.
     let mailbox = Mailbox::open(&core, subject.attempt.id);
     let host = Arc::new(Host {
@@ -58,9 +61,9 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
         campaign: subject.active.id(),
         contact: subject.contact.id,
         news: mailbox.reader(),
+        note: note.clone(),
     });
     let longest = request.ring_timeout + request.max_duration + core.capabilities.max_request_time + OVERTIME;
-    let started_at = core.now();
     let dialer = Arc::clone(&core.dialer);
     let mut dial = AssertUnwindSafe(async move { dialer.dial(request, DialContext::new(host)).await }).catch_unwind().boxed();
     let first = futures_util::poll!(&mut dial);
@@ -77,6 +80,14 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
         }
     };
     drop(dial);
+    // Taken out first: what a panic carries may not be looked at by two threads, so no reference to it may be held while waiting.
+    let outcome = match &result {
+        Ok(Ok(outcome)) if note.is_some() => Some(outcome.clone()),
+        _ => None,
+    };
+    if let (Some(note), Some(outcome)) = (note, outcome) {
+        note.ended(&outcome).await;
+    }
     conclude(&core, subject, started_at, result, &mailbox).await;
 }
 
@@ -182,14 +193,27 @@ async fn look_again(core: &Arc<Core>, subject: &mut Subject) -> Result<ContactFa
     core.guarded(core.store.facts(id, None, core.now())).await
 }
 
+/// Values of this one attempt.
+fn extra(subject: &Subject) -> Variables {
+    let mut extra = Variables::new();
+    extra.insert("attempt_number".to_owned(), subject.attempt.number.into());
+    extra.insert("campaign_name".to_owned(), subject.active.record.spec.name.as_str().into());
+    extra
+}
+
+/// The text of a message.
+pub(crate) fn message_text(subject: &Subject) -> Result<String> {
+    let Subject { active, attempt, contact, .. } = subject;
+    let name = active.policy.message_template(&attempt.step);
+    active.templates.render(name, &contact.person, &extra(subject))
+}
+
 /// Everything the dialer needs.
 fn compose(subject: &Subject, now: Timestamp) -> Result<DialRequest> {
     let Subject { active, attempt, contact, .. } = subject;
     let spec = &active.record.spec;
     let person = &contact.person;
-    let mut extra = Variables::new();
-    extra.insert("attempt_number".to_owned(), attempt.number.into());
-    extra.insert("campaign_name".to_owned(), spec.name.as_str().into());
+    let extra = extra(subject);
     let mut texts: BTreeMap<Arc<str>, String> = BTreeMap::new();
     let channel = attempt.step.channel;
     let mut voicemail = spec.voicemail.clone();
@@ -201,8 +225,7 @@ fn compose(subject: &Subject, now: Timestamp) -> Result<DialRequest> {
             voicemail.voicemail_message = texts.get("voicemail_message").cloned();
         }
         Channel::Sms | Channel::WhatsApp => {
-            let name = active.policy.message_template(&attempt.step);
-            texts.insert(Arc::from("message"), active.templates.render(name, person, &extra)?);
+            texts.insert(Arc::from("message"), message_text(subject)?);
         }
     }
     let valid_until = match (channel, active.windows.at(&person.zones, now)) {
@@ -289,6 +312,7 @@ struct Host {
     campaign: CampaignId,
     contact: ContactId,
     news: NewsReader,
+    note: Option<Arc<Note>>,
 }
 
 impl DialHost for Host {
@@ -302,8 +326,16 @@ impl DialHost for Host {
 
     fn placed(&self, provider_ref: String) -> BoxFuture<'static, Result<()>> {
         let core = Arc::clone(&self.core);
-        let placed = Placed { attempt: self.attempt, token: self.token, provider_ref, at: core.now() };
-        Box::pin(async move { core.guarded(core.store.placed(vec![placed])).await })
+        let note = self.note.clone();
+        let placed = Placed { attempt: self.attempt, token: self.token, provider_ref: provider_ref.clone(), at: core.now() };
+        Box::pin(async move {
+            let stored = core.guarded(core.store.placed(vec![placed])).await;
+            // Before the dialer waits for the end: an answer can come before the receipt.
+            if let Some(note) = note {
+                note.placed(&provider_ref).await;
+            }
+            stored
+        })
     }
 
     fn progress(&self, stage: &str) {

@@ -16,16 +16,20 @@ mod lifecycle;
 mod node;
 mod plan;
 mod recover;
+mod relay;
 mod reports;
 mod run;
 mod settler;
 mod starts;
+mod talk;
 
 pub use builder::{EngineBuilder, EngineOptions};
 pub use contacts::{ContactList, ImportProgress};
 pub use events::EventStream;
 pub use explain::{CampaignExplanation, ContactExplanation, ReasonShare};
+pub use inbound::{ConversationQuery, SendMessage};
 pub use lifecycle::Reexecution;
+pub use relay::RelaySession;
 pub use reports::{ExecutionQuery, LintOptions};
 
 use crate::executor::Executor;

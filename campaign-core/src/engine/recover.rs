@@ -6,7 +6,7 @@
 use super::callbacks::Mailbox;
 use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, Phase, later};
 use super::handoff::Subject;
-use super::plan;
+use super::{inbound, plan};
 use crate::dialer::{FindRequest, Found, Idempotency, News};
 use crate::outcome::{Disposition, Outcome};
 use crate::store::{AttemptQuery, Paging, Placed, TakeOver, TakenOver};
@@ -119,6 +119,7 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
     loop {
         if let Some(news) = news.take() {
             if let Some(outcome) = core.dialer.callbacks().and_then(|callbacks| callbacks.apply(None, &news)) {
+                inbound::happened(core, &subject, Some(&outcome), news.provider_ref.as_deref(), since).await;
                 return core.end(plan::outcome(core, &subject, Some(since), outcome, core.now()));
             }
             if let Some(provider_ref) = news.provider_ref {
@@ -141,7 +142,10 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
             Err(error) => found = Err(error),
         }
         match found {
-            Ok(Found::Ended(outcome)) => return core.end(plan::outcome(core, &subject, Some(since), outcome, core.now())),
+            Ok(Found::Ended(outcome)) => {
+                inbound::happened(core, &subject, Some(&outcome), None, since).await;
+                return core.end(plan::outcome(core, &subject, Some(since), outcome, core.now()));
+            }
             Ok(Found::NeverHappened) => {
                 return core.end(match doubt {
                     // Nobody knows whether the dead node tried at all, so nothing is held against the contact.
@@ -199,6 +203,7 @@ async fn learn(core: &Arc<Core>, subject: &Subject, request: &mut FindRequest, p
         return;
     }
     request.provider_ref = Some(provider_ref.clone());
+    inbound::happened(core, subject, None, Some(&provider_ref), since).await;
     let placed = Placed { attempt: subject.attempt.id, token: subject.attempt.claimed_by, provider_ref, at: since };
     if let Err(error) = core.guarded(core.store.placed(vec![placed])).await {
         tracing::warn!(%error, "the provider's reference was not stored");

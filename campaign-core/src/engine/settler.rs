@@ -1,7 +1,7 @@
 //! Outcomes become durable, many at a time.
 
 use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, earlier};
-use super::starts;
+use super::{inbound, starts};
 use crate::contact::ContactStatus;
 use crate::id::{CampaignId, Money, NodeToken};
 use crate::outcome::Outcome;
@@ -39,6 +39,7 @@ pub(crate) async fn settle_outcomes(core: Arc<Core>, mut outcomes: mpsc::Unbound
     let mut ended = Vec::with_capacity(batch);
     while outcomes.recv_many(&mut ended, batch).await > 0 {
         suppress(&core, &ended).await;
+        inbound::left(&core, &ended);
         let mut by_token: BTreeMap<(i64, i64), Vec<Ended>> = BTreeMap::new();
         for ended in ended.drain(..) {
             by_token.entry((ended.token.node.0, ended.token.epoch)).or_default().push(ended);

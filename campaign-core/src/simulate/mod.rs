@@ -130,6 +130,8 @@ async fn run(
             own.poll_interval = None;
             own.lease = Duration::from_secs(u64::from(options.max_days.max(1)) * 86_400 * 4);
             own.seed = options.seed;
+            // Nobody answers back in a simulation.
+            own.conversations = false;
         })
         .build()
         .await?;

@@ -261,6 +261,7 @@ struct OptionsForm {
     doubt_patience: Option<f64>,
     event_buffer: Option<usize>,
     seed: Option<u64>,
+    conversations: Option<bool>,
     alone: Option<bool>,
 }
 
@@ -294,6 +295,7 @@ pub fn options(arguments: Object) -> Result<EngineOptions> {
     options.max_rate = given.max_rate.or(options.max_rate);
     options.event_buffer = given.event_buffer.unwrap_or(options.event_buffer);
     options.seed = given.seed.unwrap_or(options.seed);
+    options.conversations = given.conversations.unwrap_or(options.conversations);
     Ok(options)
 }
 

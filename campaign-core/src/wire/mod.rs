@@ -9,12 +9,14 @@
 //! | `records` | campaigns, contacts, executions, events, lists and suppressions, outwards |
 //! | `spec` | the arguments of creating and changing a campaign, inwards |
 //! | `args` | queries and options, inwards |
+//! | `answers` | conversations and messages, out and in |
 //! | `dialing` | requests to a dialer in another language, and its answers |
 //! | `faults` | errors, outwards |
 //! | `policy` | the decisions that stores and campaigns in another language ask for |
 //!
 //! Moments are RFC 3339 texts in UTC, spans of time are seconds (a number, fractions allowed), money is a decimal number.
 
+mod answers;
 mod args;
 mod dialing;
 mod faults;
@@ -22,6 +24,7 @@ mod policy;
 mod records;
 mod spec;
 
+pub use answers::{conversation, conversation_key, conversation_query, inbound_message, message, send_message};
 pub use args::{
     campaign_query, carrier, contact_query, execution_query, import_options, lint_options, options, preview, reexecution, schedule,
     simulate_options, suppression, suppression_key, suppression_query, suppression_scope, timeline_query,
