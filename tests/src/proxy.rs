@@ -90,9 +90,11 @@ async fn serve(client: TcpStream, target: u16, mode: watch::Receiver<Mode>, mut 
             ended = pass(from_server, to_client, mode) => ended,
         }
     };
+    // A cut comes first: what was swallowed before it must not slip through when another mode is set right after.
     tokio::select! {
-        _ = both_ways => {}
+        biased;
         _ = cut.changed() => {}
+        _ = both_ways => {}
     }
 }
 
