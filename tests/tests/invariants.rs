@@ -317,6 +317,9 @@ fn test_code_does_not_reach_releases() {
     };
     assert!(!features("default").is_empty());
     assert!(!features("default").contains(&"testkit".to_owned()), "the testkit is opt-in");
+    for speaks in ["http", "twilio"] {
+        assert!(!features("default").contains(&speaks.to_owned()), "an engine that calls nobody needs no HTTP client");
+    }
     assert!(features("testkit").iter().all(|feature| !feature.starts_with("dep:")), "the testkit brings no dependency of its own");
 }
 

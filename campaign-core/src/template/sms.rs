@@ -1,6 +1,7 @@
 //! How a text travels as SMS: its encoding, and how many segments it takes.
 
 use serde::{Deserialize, Serialize};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 /// How the characters of a message are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,7 +58,8 @@ fn septets(c: char) -> Option<u32> {
 
 /// Encoding and segments of a text.
 ///
-/// An extended character (two septets) and a surrogate pair (an emoji) are never split across segments.
+/// An extended character (two septets), a surrogate pair (an emoji) and what is written with several characters (a flag, a family, a
+/// letter with its accent) are never split across segments, as Twilio's own calculator has it.
 pub fn segments(text: &str) -> Segments {
     let encoding = if text.chars().all(|c| septets(c).is_some()) { Encoding::Gsm7 } else { Encoding::Ucs2 };
     let size = |c: char| match encoding {
@@ -69,17 +71,33 @@ pub fn segments(text: &str) -> Segments {
     let segments = if units <= single {
         u32::from(units > 0)
     } else {
-        let (mut segments, mut used) = (1, 0);
-        for size in text.chars().map(size) {
-            if used + size > each {
-                segments += 1;
-                used = 0;
-            }
-            used += size;
+        match encoding {
+            Encoding::Gsm7 => filled(text.chars().map(size), each),
+            Encoding::Ucs2 => filled(text.graphemes(true).flat_map(|cluster| whole(cluster, each)), each),
         }
-        segments
     };
     Segments { encoding, units, segments }
+}
+
+/// Segments of this size that pieces fill, none of them cut.
+fn filled(pieces: impl Iterator<Item = u32>, each: u32) -> u32 {
+    let (mut segments, mut used) = (1, 0);
+    for size in pieces {
+        if used + size > each {
+            segments += 1;
+            used = 0;
+        }
+        used += size;
+    }
+    segments
+}
+
+/// The units of what belongs together; of what fits into no segment, character by character.
+fn whole(cluster: &str, each: u32) -> impl Iterator<Item = u32> {
+    let units = |c: char| c.len_utf16() as u32;
+    let all: u32 = cluster.chars().map(units).sum();
+    let (together, apart) = if all <= each { (Some(all), "") } else { (None, cluster) };
+    together.into_iter().chain(apart.chars().map(units))
 }
 
 /// The characters that force a text into UCS-2, each once, in their order. Empty for GSM-7.
@@ -122,6 +140,12 @@ mod tests {
             // 67 units hold 33 pairs.
             ("😀", 66, Ucs2, 132, 2),
             ("😀", 67, Ucs2, 134, 3),
+            // Flags of four units and families of eight: 16 and 8 fit into a segment, whole.
+            ("🇪🇸", 32, Ucs2, 128, 2),
+            ("🇪🇸", 33, Ucs2, 132, 3),
+            ("👩‍👩‍👧", 16, Ucs2, 128, 2),
+            ("👩‍👩‍👧", 17, Ucs2, 136, 3),
+            ("e\u{301}", 67, Ucs2, 134, 3),
         ] {
             let found = segments(&character.repeat(count));
             assert_eq!(found, Segments { encoding, units, segments: expected }, "{count} x {character:?}");
