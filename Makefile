@@ -25,6 +25,7 @@ bench: ## Measure throughput, import and pacing. ARGS="..." goes to the benches.
 ci: ## Check format, lints, documentation and licences, then run every test. CI runs this.
 	@scripts/lint.sh
 	@scripts/python.sh lint
+	@scripts/python.sh wheel --quick
 	@scripts/docs.sh
 	@scripts/deny.sh --ci
 	@scripts/test.sh

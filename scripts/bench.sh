@@ -37,6 +37,9 @@ fi
 source scripts/python-env.sh
 if [ "$profile" = bench ]; then
     build_python --release
+    cargo build -q --locked --release -p campaign-benches --bin binding_floor
+    BINDING_FLOOR=$(cargo metadata --format-version 1 --no-deps | python -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/binding_floor
+    export BINDING_FLOOR
 else
     build_python
 fi

@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
-# The Python package. `test` (the default) builds it and runs its tests, examples and documentation; `lint` checks format, types and
-# stubs; `wheel` builds a wheel and a source distribution into .build/dist and tries both in a fresh environment.
+# The Python package. `test` (the default) builds it and runs its tests, examples and documentation, with a private PostgreSQL; `lint`
+# checks format, types and stubs; `wheel` builds a wheel and a source distribution into .build/dist and tries both in fresh environments.
+# `wheel --quick` tries the source distribution alone, built in the development profile.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 source scripts/python-env.sh
+
+# A fresh environment with nothing but the given wheel runs the quickstart.
+try_wheel() {
+    local folder
+    folder=$(mktemp -d)
+    python3 -m venv "$folder/fresh"
+    "$folder/fresh/bin/pip" install --quiet --disable-pip-version-check "$@"
+    (cd "$folder" && fresh/bin/python "$ROOT/examples/python/quickstart.py")
+    rm -rf "$folder"
+}
 
 case "${1:-test}" in
 test)
     say "Python: tests, documentation, examples"
+    need_postgres
     build_python
-    cd campaign-py
-    python -m pytest tests python/campaign --doctest-modules -n 2
+    cargo build -q --locked -p campaign-tests --bin with_postgres
+    server=(cargo run -q --locked -p campaign-tests --bin with_postgres --)
+    "${server[@]}" bash -c 'cd campaign-py && exec python -m pytest tests python/campaign --doctest-modules -n 2 "$@"' pytest "${@:2}"
     ;;
 lint)
     say "Python: format, types, stubs"
@@ -18,20 +31,25 @@ lint)
     sources=(python tests ../examples/python ../benches/python)
     ruff format --check --quiet "${sources[@]}"
     ruff check --quiet "${sources[@]}"
-    mypy python/campaign
+    mypy python/campaign tests/typed.py
     pyright
+    pyright --verifytypes campaign --ignoreexternal
     python -m mypy.stubtest campaign._native
     ;;
 wheel)
     say "Python: wheel and source distribution"
-    rm -rf .build/dist .build/fresh
-    (cd campaign-py && maturin build --quiet --release --locked --sdist --out "$ROOT/.build/dist")
-    ls -l .build/dist
-    python3 -m venv .build/fresh
-    .build/fresh/bin/pip install --quiet --disable-pip-version-check .build/dist/*.whl
-    folder=$(mktemp -d)
-    (cd "$folder" && "$ROOT/.build/fresh/bin/python" "$ROOT/examples/python/quickstart.py")
-    rm -rf "$folder"
+    rm -rf .build/dist .build/from-sdist
+    if [ "${2:-}" = --quick ]; then
+        (cd campaign-py && maturin sdist --quiet --out "$ROOT/.build/dist")
+        export MATURIN_PEP517_ARGS="--profile dev"
+    else
+        (cd campaign-py && maturin build --quiet --release --locked --sdist --out "$ROOT/.build/dist")
+        try_wheel .build/dist/*.whl
+    fi
+    # The environment of the tools has maturin, so nothing is fetched for the build.
+    pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir .build/from-sdist .build/dist/*.tar.gz
+    try_wheel .build/from-sdist/*.whl
+    ls -l .build/dist .build/from-sdist
     ;;
 *) die "say test, lint or wheel" ;;
 esac

@@ -371,13 +371,24 @@ pub(crate) async fn suite(bridge: Arc<Inner>, kind: &str, maker: u64, mut argume
             let can_find = arguments.get("can_find").and_then(Value::as_bool).unwrap_or_default();
             let capabilities = wire::capabilities(form, can_find)?;
             let executor = TokioExecutor::current().ok_or_else(|| Error::new(Kind::Internal, "a suite runs on the runtime"))?;
+            let broken: Mutex<Option<Error>> = Mutex::default();
             let provoke = |situation: testkit::dialer::Situation, request: &mut DialRequest| -> Option<Arc<dyn Dialer>> {
                 let arguments = vec![json!(snake(&format!("{situation:?}"))), Value::Object(wire::dial_request(request))];
-                let answer = value(theirs.ask_and_wait("provoke", arguments)).ok()?;
+                let answer = match value(theirs.ask_and_wait("provoke", arguments)) {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        // What cannot be provoked is skipped; what fails at it must not pass for that.
+                        broken.lock().get_or_insert(error);
+                        return None;
+                    }
+                };
                 let made = Theirs { bridge: Arc::clone(&theirs.bridge), object: answer.as_u64()? };
                 Some(Arc::new(PyDialer { theirs: made, capabilities: capabilities.clone(), can_find }))
             };
             let report = testkit::dialer::run(Arc::new(executor), &provoke).await;
+            if let Some(error) = broken.into_inner() {
+                return Err(error);
+            }
             Ok(Made::Value(json!({ "passed": report.passed, "skipped": report.skipped, "failed": report.failed })))
         }
     }

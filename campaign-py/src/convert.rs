@@ -2,9 +2,10 @@
 
 use crate::errors;
 use campaign_core::wire::Object;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use campaign_core::{Error, Kind};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
 use serde_json::{Number, Value};
 
 /// Nested deeper, a value is refused instead of exhausting the stack.
@@ -42,21 +43,74 @@ pub(crate) fn dict<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py,
 }
 
 /// A Python value as JSON: what JSON has, and dates, enums, decimals, paths, ids and numbers of numpy as the text or number they are.
+/// What is neither is refused with an `InvalidError` that names the place, never the value.
 pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Value> {
-    nested(value, 0)
+    nested(value, 0).map_err(|refused| refused.raise(value.py()))
 }
 
 /// Arguments by name as a JSON object.
 pub(crate) fn object(value: &Bound<'_, PyAny>) -> PyResult<Object> {
-    match nested(value, 0)? {
+    match to_json(value)? {
         Value::Object(object) => Ok(object),
-        _ => Err(PyTypeError::new_err("a mapping is wanted here")),
+        _ => Err(errors::invalid(value.py(), "a mapping is wanted here")),
     }
 }
 
-fn nested(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
+/// Why a value is no JSON, and where in it.
+struct Refused {
+    /// What is wrong, or what the value's own code raised.
+    why: Result<String, PyErr>,
+    /// The keys and positions that lead there, innermost first.
+    place: Vec<String>,
+}
+
+impl Refused {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: Ok(why.into()), place: Vec::new() }
+    }
+
+    /// Found under this key. A key may be a phone number, which no error shows.
+    fn under(mut self, key: &str) -> Self {
+        let digits = key.bytes().filter(u8::is_ascii_digit).count();
+        self.place.push(if digits < 6 { key.to_owned() } else { "…".to_owned() });
+        self
+    }
+
+    fn raise(mut self, py: Python<'_>) -> PyErr {
+        let why = match self.why {
+            Ok(why) => why,
+            // What the value's own code raises is not ours to hide: an interrupt ends the program as it should.
+            Err(own) if !own.is_instance_of::<PyException>(py) => return own,
+            Err(own) => {
+                let error = errors::invalid(py, "a value cannot be read");
+                error.set_cause(py, Some(own));
+                return error;
+            }
+        };
+        self.place.reverse();
+        let mut error = Error::new(Kind::Invalid, why);
+        if !self.place.is_empty() {
+            error = error.with("field", self.place.join("."));
+        }
+        errors::raise(py, &error)
+    }
+}
+
+impl From<PyErr> for Refused {
+    fn from(own: PyErr) -> Self {
+        Self { why: Err(own), place: Vec::new() }
+    }
+}
+
+impl From<pyo3::CastError<'_, '_>> for Refused {
+    fn from(_: pyo3::CastError<'_, '_>) -> Self {
+        Self::new("the value is of the wrong kind")
+    }
+}
+
+fn nested(value: &Bound<'_, PyAny>, depth: u32) -> Result<Value, Refused> {
     if depth > DEEPEST {
-        return Err(errors::invalid(value.py(), "the value is nested too deeply"));
+        return Err(Refused::new("the value is nested too deeply"));
     }
     if value.is_none() {
         return Ok(Value::Null);
@@ -65,80 +119,109 @@ fn nested(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
         return Ok(Value::Bool(value.is_true()));
     }
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Value::String(text.to_str()?.to_owned()));
+        return chars(text).map(Value::String);
     }
     if value.is_instance_of::<PyInt>() {
         return match (value.extract::<i64>(), value.extract::<u64>()) {
             (Ok(whole), _) => Ok(Value::from(whole)),
             (_, Ok(whole)) => Ok(Value::from(whole)),
-            _ => Err(PyValueError::new_err("a whole number has more than 64 bits")),
+            _ => Err(Refused::new("a whole number has more than 64 bits; give it as a text")),
         };
     }
     if value.is_instance_of::<PyFloat>() {
         return number(value.extract()?);
     }
     if let Ok(dict) = value.cast::<PyDict>() {
-        let mut object = Object::new();
-        for (key, value) in dict {
-            object.insert(name(&key)?, nested(&value, depth + 1)?);
-        }
-        return Ok(Value::Object(object));
+        // Copied, because a value's own code may change the dict while it is walked through.
+        return members(dict.items().iter().map(Ok), depth);
     }
     if let Ok(mapping) = value.cast::<PyMapping>() {
-        let mut object = Object::new();
-        for pair in mapping.items()? {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-            object.insert(name(&key)?, nested(&value, depth + 1)?);
-        }
-        return Ok(Value::Object(object));
+        return members(mapping.items()?.iter().map(Ok), depth);
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return items(value, depth);
     }
     plain(value, depth)
 }
 
-fn number(value: f64) -> PyResult<Value> {
-    // What is not a number in a table means that the cell is empty.
-    Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+fn chars(text: &Bound<'_, PyString>) -> Result<String, Refused> {
+    text.to_str().map(str::to_owned).map_err(|_| Refused::new("a text has half of a surrogate pair, which no other program can read"))
 }
 
-fn name(key: &Bound<'_, PyAny>) -> PyResult<String> {
+fn members<'py>(pairs: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>, depth: u32) -> Result<Value, Refused> {
+    let mut object = Object::new();
+    for pair in pairs {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+        let key = name(&key)?;
+        let value = nested(&value, depth + 1).map_err(|refused| refused.under(&key))?;
+        object.insert(key, value);
+    }
+    Ok(Value::Object(object))
+}
+
+fn items(value: &Bound<'_, PyAny>, depth: u32) -> Result<Value, Refused> {
+    let mut out = Vec::new();
+    for item in value.try_iter()? {
+        let item = nested(&item?, depth + 1).map_err(|refused| refused.under(&out.len().to_string()))?;
+        out.push(item);
+    }
+    Ok(Value::Array(out))
+}
+
+/// Not a number, as a budget or a limit, would pass for "none was given".
+fn number(value: f64) -> Result<Value, Refused> {
+    Number::from_f64(value).map(Value::Number).ok_or_else(|| Refused::new("a number must be finite"))
+}
+
+fn name(key: &Bound<'_, PyAny>) -> Result<String, Refused> {
     match key.cast::<PyString>() {
-        Ok(text) => Ok(text.to_str()?.to_owned()),
+        Ok(text) => chars(text),
         Err(_) => match nested(key, DEEPEST)? {
             Value::String(text) => Ok(text),
             Value::Number(number) => Ok(number.to_string()),
-            _ => Err(PyTypeError::new_err("the keys of a mapping must be texts")),
+            _ => Err(Refused::new("the keys of a mapping must be texts")),
         },
     }
 }
 
 /// Everything that is not a type of JSON.
-fn plain(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
-    let has = |name: &str| value.hasattr(name);
+fn plain(value: &Bound<'_, PyAny>, depth: u32) -> Result<Value, Refused> {
+    // A class has the methods of its instances, and calling them there says nothing.
+    let has = |name: &str| if value.is_instance_of::<PyType>() { Ok(false) } else { value.hasattr(name) };
     if has("_json")? {
         return nested(&value.call_method0("_json")?, depth + 1);
     }
     if has("isoformat")? {
-        return Ok(Value::String(value.call_method0("isoformat")?.extract()?));
+        let text: String = value.call_method0("isoformat")?.extract()?;
+        // How pandas says that a moment is missing.
+        return Ok(if text == "NaT" { Value::Null } else { Value::String(text) });
     }
     if has("total_seconds")? {
         return number(value.call_method0("total_seconds")?.extract()?);
     }
-    if has("item")? && has("dtype")? {
-        return nested(&value.call_method0("item")?, depth + 1);
+    if has("dtype")? {
+        // Arrays and columns are lists of scalars; a scalar says what it is, and a moment of numpy would say a bare number.
+        return match (value.getattr_opt("ndim")?.map(|ndim| ndim.extract()).transpose()?, has("item")?) {
+            (Some(0_usize), true) if value.getattr("dtype")?.getattr_opt("kind")?.is_some_and(|kind| kind.eq("M").unwrap_or(false)) => {
+                let text = chars(&value.str()?)?;
+                Ok(if text == "NaT" { Value::Null } else { Value::String(text) })
+            }
+            (Some(0_usize), true) => nested(&value.call_method0("item")?, depth + 1),
+            _ => items(value, depth),
+        };
     }
     if has("as_integer_ratio")? {
         return number(value.extract()?);
     }
     if has("__fspath__")? || has("int")? && has("hex")? {
-        return Ok(Value::String(value.str()?.to_str()?.to_owned()));
+        return chars(&value.str()?).map(Value::String);
     }
     if has("value")? && has("name")? {
         return nested(&value.getattr("value")?, depth + 1);
     }
     if has("__iter__")? && !has("decode")? {
-        let items = value.try_iter()?.map(|item| nested(&item?, depth + 1));
-        return items.collect::<PyResult<Vec<_>>>().map(Value::Array);
+        return items(value, depth);
     }
     let kind = value.get_type().name()?;
-    Err(PyTypeError::new_err(format!("a value of type {kind} cannot be stored; use texts, numbers, booleans, lists and dicts")))
+    Err(Refused::new(format!("a value of type {kind} cannot be stored; use texts, numbers, booleans, lists and dicts")))
 }

@@ -9,7 +9,7 @@ use campaign_core::dialer::Dialer;
 use campaign_core::event::Event;
 use campaign_core::executor::TokioExecutor;
 use campaign_core::import::{ImportOptions, ImportReport, ImportSource};
-use campaign_core::store::Page;
+use campaign_core::store::{Copied, Page, copy_store};
 use campaign_core::wire::{self, Object};
 use campaign_core::{Engine, Error, EventStream, Kind, Result};
 use futures_util::FutureExt;
@@ -41,9 +41,25 @@ pub(crate) struct EngineHandle {
     process: u32,
 }
 
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // The child of a fork only has a copy; connections that the parent uses must not be ended here, so one handle stays for good.
+            std::mem::forget(self.engine.clone());
+        }
+    }
+}
+
 impl EngineHandle {
     pub(crate) fn new(engine: Engine) -> Self {
         Self { engine, process: std::process::id() }
+    }
+
+    /// Lets the loop forget it.
+    pub(crate) fn forget(&self, bridge: &Inner) {
+        if self.process == std::process::id() {
+            bridge.forget(&self.engine);
+        }
     }
 
     /// The engine, unless this process is a fork of the one that opened it.
@@ -134,6 +150,22 @@ pub(crate) fn decide<'py>(py: Python<'py>, name: &str, arguments: &Bound<'py, Py
 #[pyfunction]
 pub(crate) fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     errors::table(py)
+}
+
+/// Copies everything from one store to another. Those that were opened for it are closed afterwards.
+pub(crate) async fn copy(from: Place, to: Place) -> Result<Made> {
+    let theirs = (from.is_theirs(), to.is_theirs());
+    let (from, to) = (from.open().await?, to.open().await?);
+    let copied = copy_store(&*from, &*to).await;
+    for (store, theirs) in [(from, theirs.0), (to, theirs.1)] {
+        if !theirs {
+            store.close().await?;
+        }
+    }
+    let Copied { campaigns, contacts, attempts, suppressions, documents } = copied?;
+    Ok(Made::Value(json!({
+        "campaigns": campaigns, "contacts": contacts, "attempts": attempts, "suppressions": suppressions, "documents": documents,
+    })))
 }
 
 /// Starts a node.

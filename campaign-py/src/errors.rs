@@ -79,6 +79,11 @@ impl Failure {
         Self { form: Value::Null, raised: None }
     }
 
+    /// A hand-off that was not begun.
+    pub(crate) fn late() -> Self {
+        Self { form: serde_json::json!({ "kind": "throttled", "retry_after": 0 }), raised: None }
+    }
+
     fn parts(self) -> (Value, Option<Box<dyn std::error::Error + Send + Sync>>, String) {
         let what = self.raised.as_ref().map_or_else(|| "the event loop of user code is closed".to_owned(), Raised::to_string);
         (self.form, self.raised.map(|raised| Box::new(raised) as Box<_>), what)

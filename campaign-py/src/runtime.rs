@@ -71,6 +71,23 @@ enum Item {
     Progress { token: u64, value: Value },
 }
 
+/// Who waits for what an item leads to, by token.
+enum Waiting {
+    Python(u64),
+    Engine(u64),
+    Nobody,
+}
+
+impl Item {
+    fn token(&self) -> Waiting {
+        match self {
+            Self::Done { token, .. } => Waiting::Python(*token),
+            Self::Call { token, .. } | Self::Dial { token, .. } => Waiting::Engine(*token),
+            Self::Cancel { .. } | Self::Discard { .. } | Self::Progress { .. } => Waiting::Nobody,
+        }
+    }
+}
+
 /// What user code answered.
 pub(crate) type Answer = Result<Value, Failure>;
 
@@ -86,6 +103,22 @@ pub(crate) struct Inner {
     running: Mutex<HashMap<u64, tokio::task::AbortHandle>>,
     engines: Mutex<Vec<campaign_core::Engine>>,
     closed: AtomicBool,
+    process: u32,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // A child of a fork only has copies; connections that the parent uses must not be ended here.
+            std::mem::forget((
+                std::mem::take(self.engines.get_mut()),
+                std::mem::take(self.contexts.get_mut()),
+                std::mem::take(self.answers.get_mut()),
+                std::mem::take(self.running.get_mut()),
+                std::mem::take(self.queue.get_mut()),
+            ));
+        }
+    }
 }
 
 impl Inner {
@@ -192,15 +225,15 @@ impl Bridge {
     fn start(&self, py: Python<'_>, work: impl Future<Output = Result<Made, Error>> + Send + 'static, token: u64) -> PyResult<u64> {
         let bridge = Arc::clone(&self.0);
         let runtime = handle().map_err(|error| errors::raise(py, &error))?;
+        // Held until the task is in it, so that one that ends at once finds itself.
+        let mut running = self.0.running.lock();
         #[expect(clippy::disallowed_methods, reason = "a call from Python begins here; there is no task of the engine above it")]
         let task = runtime.spawn(async move {
             let result = work.await;
             bridge.running.lock().remove(&token);
             bridge.push(Item::Done { token, result });
         });
-        if !task.is_finished() {
-            self.0.running.lock().insert(token, task.abort_handle());
-        }
+        running.insert(token, task.abort_handle());
         Ok(token)
     }
 }
@@ -221,6 +254,7 @@ impl Bridge {
             running: Mutex::default(),
             engines: Mutex::default(),
             closed: AtomicBool::new(false),
+            process: std::process::id(),
         })))
     }
 
@@ -237,7 +271,21 @@ impl Bridge {
         let items = std::mem::take(&mut *self.0.queue.lock());
         let list = PyList::empty(py);
         for item in items {
-            list.append(self.item(py, item)?)?;
+            if self.is_wanted(&item) {
+                let token = item.token();
+                // What cannot be told ends what waits for it, and nothing else.
+                match (self.item(py, item), token) {
+                    (Ok(item), _) => list.append(item)?,
+                    (Err(error), Waiting::Python(token)) => list.append(("done", token, py.None(), error.into_value(py)))?,
+                    (Err(error), Waiting::Engine(token)) => {
+                        let failure = Failure::of(None, error.value(py).as_any())?;
+                        if let Some(send) = self.0.answers.lock().remove(&token) {
+                            let _ = send.send(Err(failure));
+                        }
+                    }
+                    (Err(error), Waiting::Nobody) => return Err(error),
+                }
+            }
         }
         Ok(list)
     }
@@ -251,14 +299,12 @@ impl Bridge {
         form: Option<&Bound<'_, PyAny>>,
         exception: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(send) = self.0.answers.lock().remove(&token) else { return Ok(()) };
         let answer = match (form, exception) {
             (form, Some(exception)) => Err(Failure::of(form, exception)?),
-            _ => match convert::to_json(value) {
-                Ok(value) => Ok(value),
-                Err(error) => Err(Failure::of(None, error.value(value.py()).as_any())?),
-            },
+            _ => Ok(convert::to_json(value)?),
         };
+        // Taken last: where reading an answer fails, another one follows.
+        let Some(send) = self.0.answers.lock().remove(&token) else { return Ok(()) };
         let _ = send.send(answer);
         Ok(())
     }
@@ -279,6 +325,12 @@ impl Bridge {
         let bridge = Arc::clone(&self.0);
         let token = self.0.token();
         self.start(py, async move { engine::open(bridge, store, dialer, options, kinds).await }, token)
+    }
+
+    /// Copies one store into another.
+    fn copy_store(&self, py: Python<'_>, source: &Bound<'_, PyAny>, target: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let (source, target) = (adapters::store(&self.0, source)?, adapters::store(&self.0, target)?);
+        self.start(py, engine::copy(source, target), self.0.token())
     }
 
     /// Calls a method of an engine by name.
@@ -326,6 +378,11 @@ impl Bridge {
         self.0.contexts.lock().get(&dial).map(|context| (context.now().to_string(), context.is_cancelled()))
     }
 
+    /// An engine that is done with does not hold up the end of the loop.
+    fn forget(&self, engine: &EngineHandle) {
+        engine.forget(&self.0);
+    }
+
     /// Runs a conformance suite, `store` or `dialer`, on what an object's `make` gives.
     fn suite(&self, py: Python<'_>, kind: String, maker: u64, arguments: &Bound<'_, PyAny>) -> PyResult<u64> {
         let bridge = Arc::clone(&self.0);
@@ -353,6 +410,23 @@ impl Bridge {
 }
 
 impl Bridge {
+    /// Whether user code is still to be called. What was given up while it waited for the event loop is not begun any more, and a
+    /// hand-off for which the loop came too late does not happen.
+    fn is_wanted(&self, item: &Item) -> bool {
+        match item {
+            Item::Call { token, .. } => self.0.answers.lock().contains_key(token),
+            Item::Dial { token, request, .. } => {
+                let Some(context) = self.0.contexts.lock().get(token).cloned() else { return false };
+                let wanted = context.now() <= request.not_after && !context.is_cancelled();
+                if !wanted && let Some(send) = self.0.answers.lock().remove(token) {
+                    let _ = send.send(Err(Failure::late()));
+                }
+                wanted
+            }
+            Item::Cancel { .. } | Item::Discard { .. } | Item::Done { .. } | Item::Progress { .. } => true,
+        }
+    }
+
     fn item<'py>(&self, py: Python<'py>, item: Item) -> PyResult<Bound<'py, PyTuple>> {
         match item {
             Item::Call { token, object, method, arguments } => {

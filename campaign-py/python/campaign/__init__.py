@@ -10,7 +10,7 @@ Hi Ada
 
 from . import policy
 from ._blocking import BlockingEngine
-from ._engine import CampaignFields, Engine, EngineOptions, EventStream, ImportOptions, SimulatedDialer
+from ._engine import CampaignFields, Copied, Engine, EngineOptions, EventStream, ImportOptions, SimulatedDialer, copy_store
 from ._errors import (
     CampaignError,
     ClosedError,
@@ -86,6 +86,7 @@ __all__ = [
     "ContactExplanation",
     "ContactList",
     "ContactStore",
+    "Copied",
     "CorruptError",
     "DialContext",
     "DialError",
@@ -132,5 +133,6 @@ __all__ = [
     "UnavailableError",
     "UserCodeError",
     "Wait",
+    "copy_store",
     "policy",
 ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import operator
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -54,7 +58,7 @@ if TYPE_CHECKING:
 
     Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[Mapping[str, Any]] | Frame
 
-__all__ = ["CampaignFields", "Engine", "EngineOptions", "EventStream", "ImportOptions", "SimulatedDialer"]
+__all__ = ["CampaignFields", "Copied", "Engine", "EngineOptions", "EventStream", "ImportOptions", "SimulatedDialer", "copy_store"]
 
 
 class EngineOptions(TypedDict, total=False):
@@ -225,8 +229,21 @@ def dialer_form(register: Callable[[Any], int], dialer: Any) -> Any:
 
 
 def _id(value: Any) -> int:
-    """An id, or the record that has it."""
-    return value if isinstance(value, int) else int(value.id)
+    """An id (of numpy too), or the record that has it."""
+    if not hasattr(value, "__index__"):
+        value = getattr(value, "id", value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        kind = type(cast("object", value)).__name__
+        raise InvalidError(f"an id is a whole number, not a {kind}; the records of the engine have one", context={"field": "id"}) from None
+
+
+def _owner(campaign: Any, list_id: Any) -> dict[str, Any]:
+    """Whose contacts are meant."""
+    if (campaign is None) == (list_id is None):
+        raise InvalidError("name a campaign or a contact list, one of them", context={"field": "campaign"})
+    return {"list": _id(list_id)} if campaign is None else {"campaign": _id(campaign)}
 
 
 class Engine:
@@ -247,6 +264,7 @@ class Engine:
         self._handle = handle
         self._link = link
         self._registered = tuple(registered)
+        self._ended = False
 
     @classmethod
     async def open(
@@ -310,7 +328,15 @@ class Engine:
     # --- campaigns -------------------------------------------------------------------------------------------------------
 
     async def create_campaign(self, **fields: Unpack[CampaignFields]) -> CampaignRecord:
-        """Creates a campaign in status ``draft``. Names what is wrong with a field or a template."""
+        """Creates a campaign in status ``draft``. Names what is wrong with a field or a template.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     engine.create_campaign(name="Reminders", campaign_type="call", max_attempts=99)  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        campaign._errors.InvalidError: must be ... (field max_attempts)
+        """
         return CampaignRecord._of(await self._call("create_campaign", **fields))
 
     async def get_campaign(self, campaign: int) -> CampaignRecord:
@@ -437,12 +463,20 @@ class Engine:
 
         ``source`` is a path, an open file, bytes, a list of dicts, or a frame of pandas or polars. Good rows always go in; bad ones are
         in the report, and in the file ``rejects`` when one is named.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     report = engine.import_contacts(c.id, b"phone,name\\n(212) 555-0123,Ada\\nnobody,Bob", default_region="US")
+        ...     report.imported, report.invalid, report.errors[0].line, report.errors[0].code
+        (1, 1, 3, 'not_a_number')
         """
         from ._show import importing
 
-        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
-        with opened(source, dict(options)) as arguments, importing(progress) as tell:
-            return ImportReport._of(await self._call("import_contacts", _reading(tell), **owner, **arguments))
+        owner = _owner(campaign, list_id)
+        async with opened(source, dict(options)) as arguments:
+            with importing(progress) as tell:
+                return ImportReport._of(await self._call("import_contacts", _reading(tell), **owner, **arguments))
 
     async def add_contacts(self, campaign: int, contacts: Iterable[Mapping[str, Any]], **options: Unpack[ImportOptions]) -> ImportReport:
         """Adds contacts by a call: dicts with the keys a file would have as headers."""
@@ -466,8 +500,17 @@ class Engine:
         offset: int | None = None,
         limit: int | None = None,
     ) -> Page[Contact]:
-        """Contacts of a campaign or of a contact list, by ascending id."""
-        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
+        """Contacts of a campaign or of a contact list, by ascending id.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     report = engine.add_contacts(c.id, [{"phone": "+12125550123", "name": "Ada"}])
+        ...     page = engine.list_contacts(c.id, status="pending")
+        ...     page.total, page[0].name
+        (1, 'Ada')
+        """
+        owner = _owner(campaign, list_id)
         return page_of(
             Contact,
             await self._call(
@@ -496,8 +539,8 @@ class Engine:
 
     async def remove_contacts(self, campaign: int | None, ids: Sequence[int], *, list_id: int | None = None) -> int:
         """Removes contacts that are not being contacted right now; returns how many went."""
-        owner: dict[str, Any] = {"list": list_id} if campaign is None else {"campaign": _id(campaign)}
-        return await self._call("remove_contacts", **owner, ids=list(ids))
+        owner = _owner(campaign, list_id)
+        return await self._call("remove_contacts", **owner, ids=[_id(one) for one in ids])
 
     async def record_reply(self, contact: int) -> Contact:
         """Says that a person answered back. Mixed campaigns branch on it at once."""
@@ -543,6 +586,13 @@ class Engine:
         """Puts numbers on the suppression list: they are not contacted any more, on any channel, from the next hand-off on.
 
         This covers one campaign, all of one organisation, or everything when neither is named.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     engine.suppress(["(212) 555-0123"], reason="asked us to stop", default_region="US")
+        ...     engine.is_suppressed("+12125550123"), engine.suppressions()[0]
+        (True, <SuppressionEntry phone='+1212…23' reason='asked us to stop'>)
         """
         entries = _entries(
             numbers,
@@ -615,10 +665,10 @@ class Engine:
         **options: Unpack[ImportOptions],
     ) -> ImportReport:
         """Imports a file of numbers into the suppression list. A ``reason`` column goes before ``reason``."""
-        scope: dict[str, Any] = {} if campaign is None else {"campaign": campaign}
+        scope: dict[str, Any] = {} if campaign is None else {"campaign": _id(campaign)}
         if organization_id is not None:
             scope["organization_id"] = organization_id
-        with opened(source, dict(options)) as arguments:
+        async with opened(source, dict(options)) as arguments:
             return ImportReport._of(await self._call("import_suppressions", reason=reason, **scope, **arguments))
 
     async def export_suppressions(self) -> str:
@@ -645,7 +695,16 @@ class Engine:
         offset: int | None = None,
         limit: int | None = None,
     ) -> Page[Execution]:
-        """The attempt history, newest first."""
+        """The attempt history, newest first.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     report = engine.add_contacts(c.id, [{"phone": "+12125550123"}])
+        ...     started, ended = engine.start(c.id), engine.wait(c.id)
+        ...     [one.disposition for one in engine.executions(c.id)]
+        ['answered']
+        """
         return page_of(
             Execution,
             await self._call(
@@ -681,7 +740,15 @@ class Engine:
         return Execution._of(await self._call("amend", execution=_id(execution), **outcome._json()))
 
     async def explain(self, contact: int) -> ContactExplanation:
-        """Names the gates a contact has to pass, the first that blocks, and when it opens."""
+        """Names the gates a contact has to pass, the first that blocks, and when it opens.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     report = engine.add_contacts(c.id, [{"phone": "+12125550123"}])
+        ...     engine.explain(engine.list_contacts(c.id)[0].id).blocked_by
+        'campaign_state'
+        """
         return ContactExplanation._of(await self._call("explain_contact", contact=_id(contact)))
 
     async def explain_campaign(self, campaign: int) -> CampaignExplanation:
@@ -697,7 +764,15 @@ class Engine:
         start: datetime | str | None = None,
         max_days: int | None = None,
     ) -> SimulationReport:
-        """Runs the same engine on virtual time over a copy of the campaign. The campaign itself is not touched."""
+        """Runs the same engine on virtual time over a copy of the campaign. The campaign itself is not touched.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     report = engine.add_contacts(c.id, [{"phone": "+12125550123"}])
+        ...     engine.simulate(c.id, profile="instant").progress.completed_contacts, engine.progress(c.id).completed_contacts
+        (1, 0)
+        """
         return SimulationReport._of(
             await self._call("simulate", campaign=_id(campaign), profile=profile, seed=seed, start=start, max_days=max_days)
         )
@@ -710,7 +785,14 @@ class Engine:
         fallback_values: Mapping[str, str] | None = None,
         syntax: Literal["jinja", "brace"] | None = None,
     ) -> str:
-        """Renders a template with the given values."""
+        """Renders a template with the given values.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     engine.preview_template("Hi {{ name }}", fallback_values={"name": "there"})
+        'Hi there'
+        """
         return await self._call(
             "preview_template",
             template=template,
@@ -724,7 +806,16 @@ class Engine:
         return await self._call("preview_contact", campaign=_id(campaign), contact=_id(contact))
 
     async def lint_template(self, campaign: int, *, sample: int | None = None, segment_price: float | None = None) -> LintReport:
-        """Looks for mistakes in the templates of a campaign."""
+        """Looks for mistakes in the templates of a campaign.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     c = engine.create_campaign(name="Reminders", campaign_type="call")
+        ...     sms = engine.create_campaign(name="n", campaign_type="sms", sms_message_template="Hi {{ nmae }}")
+        ...     report = engine.add_contacts(sms.id, [{"phone": "+12125550123", "name": "Ada"}])
+        ...     [one["code"] for one in engine.lint_template(sms.id).findings]
+        ['unknown_variable']
+        """
         return LintReport._of(await self._call("lint_template", campaign=_id(campaign), sample=sample, segment_price=segment_price))
 
     def events(self, campaign: int | None = None) -> EventStream:
@@ -749,23 +840,42 @@ class Engine:
     async def stop(self, *, patience: float | None = None) -> None:
         """Drains: no new attempt starts, running ones are waited for; after ``patience`` seconds coroutines are cancelled."""
         await self._call("stop", patience=patience)
+        self._ended = True
 
     def abort(self) -> None:
         """Stops at once: running attempts are left behind and recovered by the next start, as after a crash."""
         self._handle.abort()
+        self._ended = True
 
     async def close(self) -> None:
-        """:meth:`stop` without a limit of time, then closes the store."""
+        """:meth:`stop` without a limit of time, then closes the store. Closing again does nothing more."""
         await self._call("close")
+        self._ended = True
         for number in self._registered:
             self._link.objects.pop(number, None)
+
+    def __del__(self) -> None:
+        # Not there when the constructor failed; and nothing here may fail while the interpreter goes away or in the child of a fork.
+        link = getattr(self, "_link", None)
+        if link is None:
+            return
+        with contextlib.suppress(Exception):
+            name = self._handle.node_name()
+            if not self._ended:
+                self._handle.abort()
+                warnings.warn(f"the engine {name} was not closed; it stopped as after a crash", ResourceWarning, source=self, stacklevel=2)
+        with contextlib.suppress(Exception):
+            link.done_with(self._handle, self._registered)
 
     def __repr__(self) -> str:
         return f"<Engine {self.node_name}>"
 
 
 class EventStream(AsyncIterator[Event]):
-    """Events as they happen. The first of a campaign is always a ``progress``; giving up waiting for one loses none."""
+    """Events as they happen. The first of a campaign is always a ``progress``; giving up waiting for one loses none.
+
+    Several may read one stream; each event goes to one of them.
+    """
 
     def __init__(self, engine: Engine, campaign: int | None) -> None:
         self._engine = engine
@@ -773,44 +883,113 @@ class EventStream(AsyncIterator[Event]):
         self._ready: list[dict[str, Any]] = []
         self._pending: asyncio.Task[list[dict[str, Any]]] | None = None
         self._handle: _native.EventHandle | None = None
+        self._reading = asyncio.Lock()
+        self._ended = False
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def open(self) -> EventStream:
         """Begins to listen now; otherwise the first ``async for`` does."""
-        if self._handle is None:
+        if self._handle is None and not self._ended:
             where: dict[str, Any] = {} if self._campaign is None else {"campaign": self._campaign}
             self._handle = await self._engine._call("events", **where)
         return self
 
     async def __anext__(self) -> Event:
-        if not self._ready:
-            if self._pending is None:
-                await self.open()
-                self._pending = asyncio.ensure_future(self._fetch())
-            # Shielded, so that a time-out around one event does not lose those that were on their way.
-            found = await asyncio.shield(self._pending)
-            self._pending = None
-            if not found:
+        async with self._reading:
+            while not self._ready and not self._ended:
+                if self._pending is None:
+                    await self.open()
+                    if self._handle is None:
+                        break
+                    self._pending = asyncio.ensure_future(_fetch(self._handle))
+                pending = self._pending
+                try:
+                    # Shielded, so that a time-out around one event does not lose those that were on their way.
+                    found = await asyncio.shield(pending)
+                except asyncio.CancelledError:
+                    if not self._ended:
+                        raise
+                    # Closed meanwhile.
+                    break
+                finally:
+                    if pending.done():
+                        self._pending = None
+                self._ready = found[::-1]
+                self._ended = not found
+            if not self._ready:
                 raise StopAsyncIteration
-            self._ready = found[::-1]
-        return Event._of(self._ready.pop())
-
-    async def _fetch(self) -> list[dict[str, Any]]:
-        bridge = await link()
-        assert self._handle is not None
-        return await bridge.wait(bridge.bridge.next_events(self._handle))
+            return Event._of(self._ready.pop())
 
     async def aclose(self) -> None:
-        """Stops listening."""
-        if self._pending is not None:
-            self._pending.cancel()
-            self._pending = None
+        """Stops listening, and ends every ``async for`` over it."""
+        self._ended = True
+        self._ready.clear()
         self._handle = None
+        self._give_up()
+
+    def _give_up(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None and not pending.done():
+            loop = pending.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(pending.cancel)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self._give_up()
 
     def __repr__(self) -> str:
         return f"<EventStream campaign={self._campaign}>"
+
+
+async def _fetch(events: _native.EventHandle) -> list[dict[str, Any]]:
+    # Holds the engine's half only, so that a stream that nobody reads any more is forgotten.
+    bridge = await link()
+    return await bridge.wait(bridge.bridge.next_events(events))
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How much :func:`copy_store` copied."""
+
+    campaigns: int
+    contacts: int
+    """Of campaigns and contact lists."""
+    attempts: int
+    suppressions: int
+    documents: int
+    """Contact lists among them."""
+
+
+async def copy_store(source: str | ContactStore, target: str | ContactStore) -> Copied:
+    """Copies everything from one store to another, ids included: moving to another database, a backup.
+
+    Each is a URL as :meth:`Engine.open` takes it, or a store object. What the target holds under the same ids is replaced. Nothing else
+    may write to either meanwhile; a copy that was interrupted can be begun anew.
+
+    >>> import asyncio, campaign
+    >>> async def main():
+    ...     print(await campaign.copy_store("memory://", "memory://"))
+    >>> asyncio.run(main())
+    Copied(campaigns=0, contacts=0, attempts=0, suppressions=0, documents=0)
+    """
+    bridge = await link()
+    registered: list[int] = []
+
+    def place(store: str | ContactStore) -> str | int:
+        if isinstance(store, str):
+            return store
+        check(store, "ContactStore", STORE_METHODS)
+        registered.append(bridge.register(store))
+        return registered[-1]
+
+    try:
+        return Copied(**await bridge.wait(bridge.bridge.copy_store(place(source), place(target))))
+    finally:
+        for number in registered:
+            bridge.objects.pop(number, None)
 
 
 def _reading(tell: Callable[[ImportProgress], None] | None) -> Callable[[dict[str, Any]], None] | None:

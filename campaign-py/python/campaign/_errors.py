@@ -229,8 +229,20 @@ def exception_of(flat: dict[str, Any], cause: BaseException | None) -> CampaignE
     return error
 
 
-def form_of(error: BaseException) -> dict[str, Any] | None:
-    """What the engine is told about an exception of user code: its kind when it was raised on purpose, else nothing."""
-    if not isinstance(error, CampaignError):
+def form_of(error: BaseException, *, dialing: bool = False) -> dict[str, Any] | None:
+    """What the engine is told about an exception of user code: its kind when it was raised on purpose, else nothing.
+
+    Out of a dialer only a :class:`DialError` speaks of the call. What the engine itself raised into it, a :class:`ThrottledError` of a
+    query for example, says nothing about whether a call was placed.
+    """
+    if not isinstance(error, DialError if dialing else CampaignError):
         return None
-    return {"kind": error.kind, "message": error.message or None, "retry_after": error.retry_after}
+    # A subclass may have left out our constructor.
+    message: object = getattr(error, "message", None)
+    retry_after: object = getattr(error, "retry_after", None)
+    seconds = float(retry_after) if isinstance(retry_after, (int, float)) and 0 <= retry_after < 1e9 else None
+    return {
+        "kind": error.kind,
+        "message": str(message) if message else None,
+        "retry_after": seconds,
+    }

@@ -10,20 +10,40 @@ import asyncio
 import atexit
 import inspect
 import itertools
+import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from . import _native
-from ._errors import ClosedError, StateError, Throttled, form_of
+from ._errors import CampaignError, ClosedError, StateError, Throttled, UnavailableError, form_of
 from ._protocols import DialContext, DialRequest
 
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
 _links: dict[asyncio.AbstractEventLoop, Link] = {}
+_logger = logging.getLogger("campaign")
+_places: set[tuple[str, str, int | None]] = set()
+
+
+def report(method: str, error: BaseException) -> None:
+    """Says in the log where user code failed: the first time at a place as an error, without the exception's own text, which may hold
+    anything; every time at the level of debugging, with it."""
+    if isinstance(error, (CampaignError, asyncio.CancelledError)):
+        # Raised on purpose.
+        return
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    place = (type(error).__name__, last.filename if last else "", last.lineno if last else None)
+    where = f" ({os.path.basename(last.filename)}:{last.lineno}, in {last.name})" if last else ""
+    if place not in _places:
+        _places.add(place)
+        _logger.error("`%s` raised %s%s; its text is in the log at level DEBUG", method, place[0], where)
+    _logger.debug("`%s` raised %s%s", method, place[0], where, exc_info=error)
 
 
 class Workers:
@@ -116,33 +136,46 @@ class Link:
         self.objects[number] = target
         return number
 
+    def done_with(self, handle: _native.EngineHandle, registered: Sequence[int]) -> None:
+        """An engine that nobody holds any more: neither it nor its user code is kept for its sake. May be called on any thread."""
+        self.bridge.forget(handle)
+        for number in registered:
+            self.objects.pop(number, None)
+
     def _drain(self) -> None:
         for item in self.bridge.drain():
-            match item:
-                case ("done", token, value, error):
-                    future = self._futures.get(token)
-                    if future is not None and not future.done():
-                        if error is None:
-                            future.set_result(value)
-                        else:
-                            future.set_exception(error)
-                case ("dial", token, number, data):
-                    request = DialRequest._of(data)
-                    self._call(token, self.objects.get(number), "dial", [request, DialContext(self, token)])
-                case ("call", token, number, method, arguments):
-                    self._call(token, self.objects.get(number), method, arguments)
-                case ("cancel", token):
-                    task = self._tasks.get(token)
-                    if task is not None:
-                        task.cancel()
-                case ("discard", number):
-                    self.objects.pop(number, None)
-                case ("progress", token, value):
-                    told = self._progress.get(token)
-                    if told is not None:
-                        self._tell(told, value)
-                case _:
-                    raise AssertionError(f"the engine asks for {item[0]!r}")
+            try:
+                self._take(item)
+            except Exception as error:
+                # Whatever is wrong with one must not lose the others.
+                self.loop.call_exception_handler({"message": f"the engine's {item[0]!r} was not carried out", "exception": error})
+
+    def _take(self, item: tuple[Any, ...]) -> None:
+        match item:
+            case ("done", token, value, error):
+                future = self._futures.get(token)
+                if future is not None and not future.done():
+                    if error is None:
+                        future.set_result(value)
+                    else:
+                        future.set_exception(error)
+            case ("dial", token, number, data):
+                request = DialRequest._of(data)
+                self._call(token, self.objects.get(number), "dial", [request, DialContext(self, token)])
+            case ("call", token, number, method, arguments):
+                self._call(token, self.objects.get(number), method, arguments)
+            case ("cancel", token):
+                task = self._tasks.get(token)
+                if task is not None:
+                    task.cancel()
+            case ("discard", number):
+                self.objects.pop(number, None)
+            case ("progress", token, value):
+                told = self._progress.get(token)
+                if told is not None:
+                    self._tell(told, value)
+            case _:
+                raise AssertionError(f"the engine asks for {item[0]!r}")
 
     def _tell(self, told: Callable[[dict[str, Any]], None], value: dict[str, Any]) -> None:
         try:
@@ -153,57 +186,72 @@ class Link:
     def _call(self, token: int, target: Any, method: str, arguments: list[Any]) -> None:
         function = getattr(target, method, None)
         if function is None:
-            error = StateError("the object of this engine is gone: the engine was closed")
-            self.bridge.answer(token, None, form_of(error), error)
+            self._failed(token, method, StateError("the object of this engine is gone: the engine was closed"))
         elif inspect.iscoroutinefunction(function):
-            self._task(token, lambda: function(*arguments))
+            self._task(token, method, lambda: function(*arguments))
         else:
-            _workers.submit(lambda: self._answer(token, lambda: function(*arguments)))
+            try:
+                _workers.submit(lambda: self._answer(token, method, lambda: function(*arguments)))
+            except RuntimeError as error:
+                # There are no more threads to be had; nothing was begun.
+                kind = Throttled if method == "dial" else UnavailableError
+                failure = kind("no thread is to be had for user code", retry_after=1)
+                failure.__cause__ = error
+                self._failed(token, method, failure)
 
-    def _task(self, token: int, begin: Callable[[], Awaitable[Any]]) -> None:
+    def _task(self, token: int, method: str, begin: Callable[[], Awaitable[Any]]) -> None:
         begun: list[int] = []
-        task = self.loop.create_task(self._run(token, begin, begun))
+        task = self.loop.create_task(self._run(token, method, begin, begun))
         self._tasks[token] = task
-        task.add_done_callback(lambda ended: self._ended(token, ended, begun))
+        task.add_done_callback(lambda ended: self._ended(token, method, ended, begun))
 
-    async def _run(self, token: int, begin: Callable[[], Awaitable[Any]], begun: list[int]) -> None:
+    async def _run(self, token: int, method: str, begin: Callable[[], Awaitable[Any]], begun: list[int]) -> None:
         begun.append(token)
         try:
             value = await begin()
-        except (Exception, asyncio.CancelledError) as error:
-            self._failed(token, error)
+        except BaseException as error:
+            self._failed(token, method, error)
+            if not isinstance(error, (Exception, asyncio.CancelledError)):
+                # An interrupt ends the program as it should, and the engine has its answer all the same.
+                raise
         else:
-            self._answered(token, value)
+            self._answered(token, method, value)
 
-    def _ended(self, token: int, task: asyncio.Task[None], begun: list[int]) -> None:
+    def _ended(self, token: int, method: str, task: asyncio.Task[None], begun: list[int]) -> None:
         self._tasks.pop(token, None)
         if not begun:
             # Cancelled before its first step: user code was never called, so certainly nothing was placed.
-            error = Throttled("given up before it began", retry_after=0)
-            self.bridge.answer(token, None, form_of(error), error)
-        elif not task.cancelled() and task.exception() is not None:
-            raise AssertionError("answers are told by `_run`") from task.exception()
+            self._failed(token, method, Throttled("given up before it began", retry_after=0))
+        elif not task.cancelled():
+            # Looked at, so that nobody says that nobody did.
+            task.exception()
 
-    def _answer(self, token: int, work: Callable[[], Any]) -> None:
+    def _answer(self, token: int, method: str, work: Callable[[], Any]) -> None:
         try:
             value = work()
         except BaseException as error:
-            self._failed(token, error)
+            self._failed(token, method, error)
             return
-        if asyncio.iscoroutine(value):
+        if inspect.isawaitable(value):
             # A function that is not marked as asynchronous and is so all the same, for example a partial one.
-            self.loop.call_soon_threadsafe(self._task, token, lambda: value)
+            try:
+                self.loop.call_soon_threadsafe(self._task, token, method, lambda: value)
+            except RuntimeError as error:
+                if inspect.iscoroutine(value):
+                    value.close()
+                self._failed(token, method, error)
         else:
-            self._answered(token, value)
+            self._answered(token, method, value)
 
-    def _answered(self, token: int, value: Any) -> None:
+    def _answered(self, token: int, method: str, value: Any) -> None:
         try:
             self.bridge.answer(token, plain(value))
         except Exception as error:
-            self._failed(token, error)
+            self._failed(token, method, error)
 
-    def _failed(self, token: int, error: BaseException) -> None:
-        self.bridge.answer(token, None, form_of(error), error)
+    def _failed(self, token: int, method: str, error: BaseException) -> None:
+        report(method, error)
+        self.bridge.answer(token, None, form_of(error, dialing=method == "dial"), error)
 
 
 def plain(value: Any) -> Any:
@@ -217,6 +265,10 @@ async def link() -> Link:
     loop = asyncio.get_running_loop()
     found = _links.get(loop)
     if found is None:
+        for each in list(_links.values()):
+            if each.loop.is_closed():
+                # Closed without ending its asynchronous generators, so nobody told us.
+                each.close()
         found = _links[loop] = Link(loop)
         await found.begin()
     return found
@@ -278,6 +330,8 @@ def _after_fork() -> None:
     # The threads of the parent do not exist here, and its loops are not ours to use.
     global background, _workers
     _links.clear()
+    # What the parent knew failed is news to the child's log.
+    _places.clear()
     background = Background()
     _workers = Workers()
 

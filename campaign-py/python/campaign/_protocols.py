@@ -262,11 +262,14 @@ class DialContext:
 
         work = self._context(method, argument)
         try:
-            asyncio.get_running_loop()
+            running = asyncio.get_running_loop()
         except RuntimeError:
             asyncio.run_coroutine_threadsafe(work, self._link.loop).result()
             return _Done()
-        return work
+        if running is self._link.loop:
+            return work
+        # A plain function that runs a loop of its own for its provider's client.
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._link.loop))
 
     async def _context(self, method: str, argument: Any) -> None:
         await self._link.wait(self._link.bridge.context(self._token, method, argument))
@@ -294,7 +297,9 @@ class Dialer(Protocol):
     (:class:`Found`). Without ``find``, an attempt in doubt is never tried again.
     """
 
-    def dial(self, request: DialRequest, context: DialContext, /) -> Any:
+    def dial(
+        self, request: DialRequest, context: DialContext, /
+    ) -> Outcome | Disposition | Awaitable[Outcome] | Awaitable[Disposition] | Awaitable[Outcome | Disposition]:
         """Carries out one attempt, to its end."""
         ...
 
@@ -368,7 +373,7 @@ class Campaign(Protocol):
     ``templates``, a mapping from names to objects with the methods of :class:`Template`, in place of or beside those of the campaign.
     """
 
-    def next(self, view: CampaignView, /) -> Reach | Wait | Finish:
+    def next(self, view: CampaignView, /) -> Reach | Wait | Finish | Awaitable[Reach | Wait | Finish]:
         """Decides."""
         ...
 

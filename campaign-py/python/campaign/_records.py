@@ -57,8 +57,11 @@ def masked(number: str | None) -> str:
 
     >>> masked("+12125550123")
     '+1212…23'
+    >>> masked("+12345678")
+    '+12…78'
     """
-    return "…" if number is None else f"{number[:5]}…{number[-2:]}"
+    # At least four digits are always hidden, so that a short number does not show as a whole.
+    return "…" if number is None else f"{number[: max(0, min(5, len(number) - 6))]}…{number[-2:]}"
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}

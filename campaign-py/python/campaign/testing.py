@@ -77,13 +77,18 @@ def _dialer(made: Any) -> Any:
 
 async def _suite(kind: str, make: Callable[..., Any], wrap: Callable[[Any], Any], arguments: dict[str, Any]) -> Report:
     bridge = await link()
-    before = set(bridge.objects)
-    number = bridge.register(_Maker(bridge.register, make, wrap))
+    registered: list[int] = []
+
+    def register(target: Any) -> int:
+        registered.append(bridge.register(target))
+        return registered[-1]
+
+    number = register(_Maker(register, make, wrap))
     try:
         found = await bridge.wait(bridge.bridge.suite(kind, number, arguments))
     finally:
-        for gone in set(bridge.objects) - before:
-            del bridge.objects[gone]
+        for gone in registered:
+            bridge.objects.pop(gone, None)
     pairs = [[(name, why) for name, why in found[which]] for which in ("skipped", "failed")]
     return Report(found["passed"], *pairs)
 
