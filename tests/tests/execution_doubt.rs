@@ -99,6 +99,19 @@ fn find_is_not_asked_before_the_lag_is_over() {
 }
 
 #[test]
+fn the_lag_counts_from_when_the_dialer_gave_up_on_its_request() {
+    let dialer = ScriptedDialer::new();
+    dialer.next([Script::in_doubt().after(Duration::from_secs(20))]);
+    dialer.on_find(|_| Some(Ok(Found::Ended(Outcome::answered(1)))));
+    let capabilities = Capabilities { lookup_lag: Duration::from_secs(15), ..Capabilities::default() };
+    play(dialer.with_capabilities(capabilities), |stage| async move {
+        let id = stage.start(spec(), 1).await;
+        stage.end(id).await;
+        assert_eq!(stage.dialer.finds()[0].now, second(20 + 15));
+    });
+}
+
+#[test]
 fn a_panic_in_the_dialer_ends_that_attempt_only() {
     let dialer = ScriptedDialer::new();
     dialer.next([Script::answered(1), Script::Panic]);

@@ -266,7 +266,7 @@ fn segments_are_those_of_twilios_calculator() {
         for _ in 0..length {
             // Mostly plain, so that one rare character falls at every place.
             let kind = if random.next(8) == 0 { kinds[random.next(kinds.len())] } else { kinds[0] };
-            text.push_str(random.one(KINDS[kind]));
+            text.push_str(*random.one::<&str>(KINDS[kind]));
         }
         texts.push(text);
     }

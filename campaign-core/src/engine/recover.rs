@@ -99,7 +99,9 @@ pub(crate) enum Doubt {
 /// A callback that comes meanwhile proves that it was, and may say how it ended.
 pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp, doubt: Doubt, mailbox: &Mailbox) {
     let capabilities = &core.capabilities;
-    let mut news = hear(core, mailbox, later(since, capabilities.lookup_lag)).await;
+    // A request may have had its effect at any moment until the dialer gave up on it. Attempts of dead nodes come out of their quarantine.
+    let last_effect = if doubt == Doubt::Dialer { core.now() } else { since };
+    let mut news = hear(core, mailbox, later(last_effect, capabilities.lookup_lag)).await;
     let spec = &subject.active.record.spec;
     let longest =
         Duration::from_secs(u64::from(spec.ring_timeout_seconds) + u64::from(spec.max_duration_seconds)) + capabilities.max_request_time;

@@ -8,7 +8,7 @@ use campaign_core::dialer::{
     FindRequest, Found, News, Signal,
 };
 use campaign_core::engine::EngineBuilder;
-use campaign_core::executor::{Executor, SharedExecutor};
+use campaign_core::executor::SharedExecutor;
 use campaign_core::id::AttemptId;
 use campaign_core::outcome::{Channel, Outcome};
 use campaign_core::store::{ContactStore, MemoryStore};

@@ -14,12 +14,13 @@ use campaign_core::phone::PhoneNumber;
 use campaign_tests::vendors::twilio::{ACCOUNT, TOKEN, signed};
 use jiff::Timestamp;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const BASE: &str = "https://calls.example.org/hooks";
 
-fn dialer() -> TwilioDialer {
-    TwilioDialer::new(TwilioConfig::new(ACCOUNT, TOKEN).from_number(OURS).public_base_url(BASE)).unwrap()
+fn dialer() -> &'static TwilioDialer {
+    static DIALER: OnceLock<TwilioDialer> = OnceLock::new();
+    DIALER.get_or_init(|| TwilioDialer::new(TwilioConfig::new(ACCOUNT, TOKEN).from_number(OURS).public_base_url(BASE)).unwrap())
 }
 
 fn read(path: &str, fields: &[(&str, &str)]) -> Result<Callback, CallbackError> {

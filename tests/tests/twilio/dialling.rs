@@ -2,7 +2,7 @@
 
 use super::{Line, OURS, WHATSAPP};
 use campaign_core::campaign::VoicemailSettings;
-use campaign_core::dialer::{DialError, DialRequest, Dialer as _, FindRequest, Found};
+use campaign_core::dialer::{DialError, DialRequest, FindRequest, Found};
 use campaign_core::id::Money;
 use campaign_core::outcome::{Channel, Disposition};
 use campaign_core::testkit::dialer::{TestHost, find_request};

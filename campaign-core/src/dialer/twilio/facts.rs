@@ -81,10 +81,6 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn none(kind: Kind) -> Self {
-        Self { kind, sid: None, status: None, duration: None, kept: BTreeMap::new() }
-    }
-
     /// From a resource of the API.
     pub(super) fn of_resource(kind: Kind, resource: &Value) -> Self {
         let text = |name: &str| match &resource[name] {
