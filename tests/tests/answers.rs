@@ -62,7 +62,7 @@ fn stop_holds_everywhere_at_once_and_is_confirmed_once() {
             stage.pass(Duration::from_secs(1)).await;
         }
         stage.pass(Duration::from_secs(1)).await;
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap() && !stage.engine.is_suppressed(&phone(1)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap() && !stage.engine.is_suppressed(&phone(1), None).await.unwrap());
         let sent = dialer.sent();
         assert_eq!(sent.len(), 1, "one confirmation");
         assert_eq!((&*sent[0].from, &sent[0].to, sent[0].text.contains("START")), (OURS, &phone(0), true));
@@ -112,7 +112,7 @@ fn an_opt_in_takes_back_what_the_opt_out_did_and_nothing_else() {
             stage.pass(Duration::from_secs(60)).await;
             hand_in(&stage.engine, &sms(&format!("start-{index}"), &phone(index), OURS, "START")).await;
         }
-        assert!(!stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(!stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         assert_eq!(suppressed(&stage, &phone(1)).await.iter().map(|entry| entry.reason.as_str()).collect::<Vec<_>>(), ["asked"]);
         let to_first: Vec<String> =
             dialer.sent().into_iter().filter(|message| message.to == phone(0)).map(|message| message.text).collect();
@@ -120,9 +120,9 @@ fn an_opt_in_takes_back_what_the_opt_out_did_and_nothing_else() {
         assert_eq!(dialer.sent().iter().filter(|message| message.to == phone(1)).count(), 1, "still suppressed: no welcome back");
         // An old STOP that comes once more changes nothing, a new one does, and is confirmed again.
         hand_in(&stage.engine, &sms("stop-0", &phone(0), OURS, "stop")).await;
-        assert!(!stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(!stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         hand_in(&stage.engine, &sms("stop-again", &phone(0), OURS, "stop")).await;
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         assert_eq!(dialer.sent().iter().filter(|message| message.to == phone(0)).count(), 3);
         // "Yes" of somebody who has not opted out is an answer, not a subscription.
         let before = dialer.sent().len();
@@ -201,7 +201,7 @@ fn a_crash_before_the_confirmation_is_healed_when_the_message_comes_again() {
             hand_in(&stage.engine, &stop).await;
         }
         assert_eq!(dialer.sent().len(), 1);
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         assert_eq!(said(&stage, &with(0)).await.iter().filter(|message| message.author == Author::Person).count(), 1);
         drop(other);
     });
@@ -253,7 +253,7 @@ fn what_was_certainly_not_sent_is_tried_again_and_what_may_have_been_is_not() {
         // The carrier knows that they opted out: so do we from now on.
         dialer.next([Sending::Fails(DialError::Suppressed)]);
         assert!(send("d").await.is_err());
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         let mut codes = Vec::new();
         while let Some(event) = futures_util::FutureExt::now_or_never(events.next()).flatten() {
             if let EventKind::Error { code, .. } = event.kind {
@@ -419,7 +419,7 @@ fn a_dialer_without_callbacks_takes_replies_from_the_program() {
         };
         let message = receive("a", "unsubscribe").await.unwrap();
         assert_eq!((message.keyword, message.campaign_id), (Some(Keyword::OptOut), Some(id)));
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         assert_eq!(receive("", "x").await.unwrap_err().kind(), Kind::Invalid);
         let send = SendMessage { conversation: with(1), text: "Hi".to_owned(), key: None, valid_for: None };
         assert_eq!(stage.engine.send_message(send).await.unwrap_err().kind(), Kind::State);

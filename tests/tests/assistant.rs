@@ -169,7 +169,7 @@ fn an_opt_out_in_other_words_is_understood_and_confirmed_by_the_engine() {
         begin(&stage).await;
         writes(&stage, "in-1", "You people are getting on my nerves, enough of it").await;
         stage.pass(Duration::from_secs(1)).await;
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         let texts = world.dialer.texts();
         assert!(texts.len() == 1 && texts[0].contains("unsubscribed"), "{texts:?}");
         writes(&stage, "in-2", "Hello?").await;
@@ -370,7 +370,7 @@ fn opting_out_transferring_and_failing_on_the_telephone() {
         // The WebSocket breaks without a word; nothing is lost.
         drop(session);
         stage.pass(Duration::from_secs(1)).await;
-        assert!(stage.engine.is_suppressed(&phone(0)).await.unwrap());
+        assert!(stage.engine.is_suppressed(&phone(0), None).await.unwrap());
         assert!(said(&stage, Channel::Call).await.iter().any(|message| message.text == "Take me off your list"));
         assert!(world.dialer.sent().is_empty(), "nobody writes to somebody who was on the phone");
         let kinds: Vec<Event> = seen(&mut events);

@@ -6,7 +6,7 @@ use campaign_core::contact::Variables;
 use campaign_core::conversation::Keyword;
 use campaign_core::dialer::twilio::{TwilioConfig, TwilioDialer};
 use campaign_core::dialer::{
-    AttemptRef, CallPlan, Callback, CallbackAnswer, CallbackError, CallbackRequest, Callbacks, Dialer as _, InboundCall, News, Signal,
+    AttemptRef, CallPlan, Callback, CallbackAnswer, CallbackError, CallbackRequest, Dialer as _, InboundCall, News, Signal,
 };
 use campaign_core::id::{AttemptId, Money};
 use campaign_core::outcome::{Channel, Disposition, Outcome};
