@@ -57,7 +57,10 @@ impl Crowd {
             let draft = store.create_campaign(NewCampaign { request_id: Uuid::new_v4(), spec, now: now() }).await.unwrap();
             let contacts = (0..60).map(person).collect();
             let (owner, duplicates) = (Owner::Campaign(draft.id), DuplicatePolicy::Skip);
-            store.add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, organization: None, now: now() }).await.unwrap();
+            store
+                .add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, organization: None, now: now() })
+                .await
+                .unwrap();
             campaigns.push(save(store, draft, CampaignEvent::Start).await);
         }
         Self { nodes, campaigns }

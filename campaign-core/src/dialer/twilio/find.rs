@@ -33,8 +33,10 @@ impl TwilioDialer {
         }
         let Some(entries) = self.api.list(resource, &query).await? else { return Ok(Found::Unknown) };
         let since = request.since - CLOCKS_DIFFER;
+        // Lists are newest first; turned round, entries of the same second stay in the order they were made in.
         let mut ours: Vec<(Timestamp, &Value)> = entries
             .iter()
+            .rev()
             .filter(|entry| entry["direction"] == "outbound-api")
             .filter(|entry| match &sender {
                 Ok(Sender::Service(sid)) => entry["messaging_service_sid"] == **sid,

@@ -248,7 +248,7 @@ fn check(shared: &Arc<Shared>, kind: Kind, fields: &[(String, String)]) -> Resul
 /// Writes a call or message into the book and lets it live.
 fn place(shared: &Arc<Shared>, kind: Kind, fields: Vec<(String, String)>, mut fate: Fate) -> Value {
     let created = shared.clock.now();
-    let resource = match kind {
+    match kind {
         Kind::Calls => {
             let mut book = shared.book();
             let call = CallState {
@@ -293,8 +293,7 @@ fn place(shared: &Arc<Shared>, kind: Kind, fields: Vec<(String, String)>, mut fa
             life::message(shared, sid);
             resource
         }
-    };
-    resource
+    }
 }
 
 fn fetch(shared: &Arc<Shared>, kind: Kind, sid: &str) -> Reply {
