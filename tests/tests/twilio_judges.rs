@@ -149,7 +149,7 @@ fn random_case(random: &mut Random) -> Case {
     }
     tail = format!("{tail}?{}", query.join("&"));
     let settings = (random.next(4) == 0).then_some(SHARED_KEY);
-    Case { base: *random.one(BASES), tail, fields, body, secret: *random.one(SECRETS), settings, signature: String::new() }
+    Case { base: random.one(BASES), tail, fields, body, secret: random.one(SECRETS), settings, signature: String::new() }
 }
 
 /// The request with one thing changed; 0 leaves it alone.
@@ -266,7 +266,7 @@ fn segments_are_those_of_twilios_calculator() {
         for _ in 0..length {
             // Mostly plain, so that one rare character falls at every place.
             let kind = if random.next(8) == 0 { kinds[random.next(kinds.len())] } else { kinds[0] };
-            text.push_str(*random.one::<&str>(KINDS[kind]));
+            text.push_str(random.one::<&str>(KINDS[kind]));
         }
         texts.push(text);
     }
