@@ -18,7 +18,7 @@ for source in benches/src/bin/*.rs benches/src/bin/*/main.rs; do
     name=${source#benches/src/bin/}
     name=${name%/main.rs}
     name=${name%.rs}
-    cargo run -q --locked -p campaign-benches --profile "$profile" --bin "$name" -- "$@"
+    cargo run -q --locked --profile "$profile" --bin "$name" -- "$@"
 done
 
 # The engine from Node.js; the quick run needs the package that `scripts/node.sh` built.
@@ -30,14 +30,14 @@ fi
 
 # Others on the same machine. Their dependencies are large, so the quick run leaves them out.
 if [ "$profile" = bench ]; then
-    cargo run -q --locked -p campaign-tests --bin with_postgres -- cargo run -q --locked --release --manifest-path benches/peers/Cargo.toml
+    cargo run -q --locked --bin with_postgres -- cargo run -q --locked --release --manifest-path benches/peers/Cargo.toml
 fi
 
 # From Python, and the queues of its ecosystem on a Redis of their own.
 source scripts/python-env.sh
 if [ "$profile" = bench ]; then
     build_python --release
-    cargo build -q --locked --release -p campaign-benches --bin binding_floor
+    cargo build -q --locked --release --bin binding_floor
     BINDING_FLOOR=$(cargo metadata --format-version 1 --no-deps | python -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/binding_floor
     export BINDING_FLOOR
 else

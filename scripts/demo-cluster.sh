@@ -2,4 +2,4 @@
 # The demo of a cluster. It starts a private PostgreSQL, which ends with it.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 need_postgres
-exec cargo run -q --locked -p campaign-examples --bin demo_cluster -- "$@"
+exec cargo run -q --locked --bin demo_cluster -- "$@"

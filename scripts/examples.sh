@@ -5,8 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 shopt -s nullglob
 need_postgres
-cargo build -q --locked -p campaign-examples --bins
-cargo build -q --locked -p campaign-tests --bin with_postgres
+cargo build -q --locked --bins
+cargo build -q --locked --bin with_postgres
 for source in examples/src/bin/*.rs examples/src/bin/*/main.rs; do
     name=${source#examples/src/bin/}
     name=${name%/main.rs}
@@ -14,11 +14,11 @@ for source in examples/src/bin/*.rs examples/src/bin/*/main.rs; do
     read -ra args <<<"$(sed -n 's|^// args: *||p' "$source" | head -n 1)"
     run=()
     if grep -q '^// needs: postgres' "$source"; then
-        run=(cargo run -q --locked --manifest-path "$ROOT/Cargo.toml" -p campaign-tests --bin with_postgres --)
+        run=(cargo run -q --locked --manifest-path "$ROOT/Cargo.toml" --bin with_postgres --)
     fi
     folder=$(mktemp -d)
     printf 'example %s %s\n' "$name" "${args[*]:-}" >&2
-    if ! (cd "$folder" && timeout 300 "${run[@]}" cargo run -q --locked --manifest-path "$ROOT/Cargo.toml" -p campaign-examples --bin "$name" -- "${args[@]}") \
+    if ! (cd "$folder" && timeout 300 "${run[@]}" cargo run -q --locked --manifest-path "$ROOT/Cargo.toml" --bin "$name" -- "${args[@]}") \
         </dev/null >"$folder/output" 2>&1; then
         cat "$folder/output" >&2
         die "the example $name failed; its folder is $folder"

@@ -26,7 +26,7 @@ if [ "${1:-}" = --bench ]; then
         need redis-server redis-server
         need initdb postgresql
         (cd campaign-node && node scripts/build.mjs)
-        cargo build -q --locked --release -p campaign-benches --bin binding_floor
+        cargo build -q --locked --release --bin binding_floor
         BINDING_FLOOR=$(cargo metadata --format-version 1 --no-deps | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')/release/binding_floor
         export BINDING_FLOOR
     fi

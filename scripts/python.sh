@@ -20,8 +20,8 @@ test)
     say "Python: tests, documentation, examples"
     need_postgres
     build_python
-    cargo build -q --locked -p campaign-tests --bin with_postgres
-    server=(cargo run -q --locked -p campaign-tests --bin with_postgres --)
+    cargo build -q --locked --bin with_postgres
+    server=(cargo run -q --locked --bin with_postgres --)
     "${server[@]}" bash -c 'cd campaign-py && exec python -m pytest tests python/campaign --doctest-modules -n 2 "$@"' pytest "${@:2}"
     ;;
 lint)

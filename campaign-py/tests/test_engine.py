@@ -197,9 +197,7 @@ async def test_waiting_tells_how_far_it_is(engine: campaign.Engine, capsys: pyte
 
 
 @pytest.mark.parametrize("library", [True, False])
-async def test_bars(
-    engine: campaign.Engine, library: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_bars(engine: campaign.Engine, library: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With `tqdm`, and without it."""
     if not library:
         monkeypatch.setitem(sys.modules, "tqdm.auto", None)

@@ -546,13 +546,9 @@ class Engine:
         """Says that a person answered back. Mixed campaigns branch on it at once."""
         return Contact._of(await self._call("record_reply", contact=_id(contact)))
 
-    async def create_list(
-        self, name: str, description: str | None = None, *, organization_id: int | None = None
-    ) -> ContactList:
+    async def create_list(self, name: str, description: str | None = None, *, organization_id: int | None = None) -> ContactList:
         """Creates a contact list, of an organisation or the program's own."""
-        return ContactList._of(
-            await self._call("create_list", name=name, description=description, organization_id=organization_id)
-        )
+        return ContactList._of(await self._call("create_list", name=name, description=description, organization_id=organization_id))
 
     async def get_list(self, list_id: int) -> ContactList:
         """One contact list."""
@@ -614,9 +610,7 @@ class Engine:
         default_region: str | None = None,
     ) -> int:
         """Takes numbers off the suppression list; returns how many were on it."""
-        entries = _entries(
-            numbers, campaign_id=campaign, organization_id=organization_id, default_region=default_region
-        )
+        entries = _entries(numbers, campaign_id=campaign, organization_id=organization_id, default_region=default_region)
         return await self._call("unsuppress", entries=entries)
 
     async def suppressions(
@@ -644,9 +638,7 @@ class Engine:
             ),
         )
 
-    async def is_suppressed(
-        self, phone_number: str, *, organization_id: int | None = None, default_region: str | None = None
-    ) -> bool:
+    async def is_suppressed(self, phone_number: str, *, organization_id: int | None = None, default_region: str | None = None) -> bool:
         """Whether a number is suppressed now, in all campaigns of an organisation when one is named, else everywhere."""
         return await self._call(
             "is_suppressed",
