@@ -100,6 +100,7 @@ pub async fn fill(store: &dyn ContactStore, campaign: CampaignId, from: usize, t
         let add = AddContacts {
             request_id: uuid::Uuid::new_v4(),
             owner: Owner::Campaign(campaign),
+            organization: None,
             contacts,
             duplicates: DuplicatePolicy::Skip,
             now: Timestamp::now(),

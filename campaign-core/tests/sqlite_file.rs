@@ -43,6 +43,7 @@ async fn add(store: &SqliteStore, campaign: &CampaignRecord, range: std::ops::Ra
     let add = AddContacts {
         request_id: Uuid::new_v4(),
         owner: Owner::Campaign(campaign.id),
+        organization: None,
         contacts: range.map(contact).collect(),
         duplicates: DuplicatePolicy::Skip,
         now: NOW,

@@ -7,7 +7,7 @@ use campaign_core::dialer::Dialer;
 use campaign_core::executor::{SharedExecutor, TokioExecutor};
 use campaign_core::id::{AttemptId, CampaignId, ContactId, ListId};
 use campaign_core::import::ImportSource;
-use campaign_core::store::{ContactStore, SuppressionScope, open_store};
+use campaign_core::store::{ContactStore, open_store};
 use campaign_core::{Engine, Error, EventStream, Kind, Result, wire};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -243,10 +243,14 @@ impl Host {
             "explain_contact" => wire::contact_explanation(&engine.explain_contact(ContactId(arguments.take("contact_id")?)).await?),
             "create_list" => {
                 let (name, description) = (arguments.take::<String>("name")?, arguments.take::<Option<String>>("description")?);
-                wire::contact_list(&engine.create_list(&name, description.as_deref()).await?)
+                let organization = arguments.take::<Option<i64>>("organization_id")?;
+                wire::contact_list(&engine.create_list(&name, description.as_deref(), organization).await?)
             }
             "get_list" => wire::contact_list(&engine.get_list(ListId(arguments.take("list_id")?)).await?),
-            "lists" => engine.lists().await?.iter().map(wire::contact_list).collect(),
+            "lists" => {
+                let lists = engine.lists(arguments.take::<Option<i64>>("organization_id")?).await?;
+                lists.iter().map(wire::contact_list).collect()
+            }
             "delete_list" => plain(engine.delete_list(ListId(arguments.take("list_id")?)).await?)?,
             "attach_list" => {
                 let list = ListId(arguments.take("list_id")?);
@@ -265,11 +269,14 @@ impl Host {
                 let page = engine.suppressions(wire::suppression_query(arguments.object("query")?)?).await?;
                 wire::page(&page, wire::suppression_entry)
             }
-            "is_suppressed" => plain(engine.is_suppressed(&wire::suppression_key(arguments.object("key")?)?.phone).await?)?,
+            "is_suppressed" => {
+                let key = wire::suppression_key(arguments.object("key")?)?;
+                plain(engine.is_suppressed(&key.phone, key.scope.organization()).await?)?
+            }
             "import_suppressions" => {
                 let options = wire::import_options(arguments.object("options")?)?;
                 let scope = arguments.take::<Option<CampaignId>>("campaign_id")?;
-                let scope = scope.map_or(SuppressionScope::Everything, SuppressionScope::Campaign);
+                let scope = wire::suppression_scope(scope, arguments.take("organization_id")?)?;
                 let reason: String = arguments.take("reason")?;
                 let source = self.source(arguments, bytes)?;
                 wire::import_report(&engine.import_suppressions(source, options, scope, &reason).await?)

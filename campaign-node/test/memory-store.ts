@@ -31,9 +31,10 @@ function page<T>(items: T[], { offset, limit }: StoredPaging, count = true): Pag
   return { items: items.slice(offset, offset + Math.min(limit, 10_000)), total: count ? items.length : 0 }
 }
 
-/** Everything first, then campaigns by number. */
+/** Texts that sort by number; within a number organisations from the highest id down, everything, campaigns. */
 function suppressionOrder({ phone, scope }: { phone: string; scope: SuppressionScope }): string {
-  return `${phone}\0${scope === 'everything' ? '' : String(scope.campaign).padStart(16, '0')}`
+  const place = scope === 'everything' ? 0 : 'organization' in scope ? -scope.organization : scope.campaign
+  return `${phone}\0${String(place + 1e15).padStart(16, '0')}`
 }
 
 function entered(contact: StoredContact, status: ContactStatus, now: Moment): StoredContact {
@@ -139,21 +140,30 @@ export class MemoryStore implements ContactStore {
     }
   }
 
-  #suppressed(phone: string, owner: StoredOwner, now: Moment): string | null {
-    const scopes: SuppressionScope[] = 'campaign' in owner ? ['everything', { campaign: owner.campaign }] : ['everything']
+  /** Whose a list is only the engine knows. */
+  #organization(owner: StoredOwner): number | null {
+    return 'campaign' in owner ? (this.#campaigns.get(owner.campaign)?.spec.organization ?? null) : null
+  }
+
+  #suppressed(phone: string, owner: StoredOwner, organization: number | null, now: Moment): string | null {
+    const scopes: SuppressionScope[] = ['everything']
+    if (organization !== null) scopes.push({ organization })
+    if ('campaign' in owner) scopes.push({ campaign: owner.campaign })
     const entries = scopes.map((scope) => this.#suppressions.get(suppressionOrder({ phone, scope })))
     return entries.find((entry) => entry !== undefined && (entry.expiresAt === null || entry.expiresAt > now))?.reason ?? null
   }
 
   #facts(contact: StoredContact, since: Moment | null, now: Moment): ContactFacts {
-    const same = since === null ? [] : [...this.#contacts.values()].filter(({ phone }) => phone === contact.phone)
+    const organization = this.#organization(contact.owner)
+    const people = since === null ? [] : [...this.#contacts.values()].filter(({ phone }) => phone === contact.phone)
+    const same = people.filter(({ owner }) => this.#organization(owner) === organization)
     const counted = same
       .flatMap(({ id }) => this.#of(id))
       .map(({ attempt }) => attempt)
       .filter((attempt) => attempt.state === 'settled' || (open(attempt) && attempt.contact !== contact.id))
     const recent = counted.map((attempt): ContactFacts['recent'][number] => [handedOverAt(attempt), attempt.step.channel])
     return {
-      suppressed: this.#suppressed(contact.phone, contact.owner, now),
+      suppressed: this.#suppressed(contact.phone, contact.owner, organization, now),
       recent: recent.filter(([at]) => at >= (since ?? 0)).sort((a, b) => b[0] - a[0]),
     }
   }
@@ -193,6 +203,7 @@ export class MemoryStore implements ContactStore {
     const fits = ({ status, spec }: StoredCampaign): boolean =>
       (query.statuses.length === 0 || query.statuses.includes(status)) &&
       (query.campaignType === null || spec.campaignType === query.campaignType) &&
+      (query.organization === null || spec.organization === query.organization) &&
       (query.assistantId === null || spec.assistantId === query.assistantId) &&
       found(query.search, spec.name, spec.description)
     return page([...this.#campaigns.values()].filter(fits).sort((a, b) => b.id - a.id), query.paging)
@@ -222,13 +233,15 @@ export class MemoryStore implements ContactStore {
 
   // --- contacts --------------------------------------------------------------------------------------------------------
 
-  addContacts({ requestId, owner, contacts, duplicates, now }: In<'addContacts'>[0]): Added[] {
+  addContacts({ requestId, owner, organization: ofList, contacts, duplicates, now }: In<'addContacts'>[0]): Added[] {
     this.#check()
     const before = this.#added.get(requestId)
     if (before !== undefined) return before
     let run = 1
+    let organization = ofList
     if ('campaign' in owner) {
       const record = this.#campaign(owner.campaign)
+      organization = record.spec.organization
       if (['completed', 'cancelled', 'failed'].includes(record.status)) throw new StateError('the campaign has ended')
       run = record.run.number
     }
@@ -246,7 +259,7 @@ export class MemoryStore implements ContactStore {
         cost: 0, version: 0, createdAt: now,
       }
       known.set(person.phone, contact.id)
-      const verdict = decide.suppression({ suppressed: this.#suppressed(person.phone, owner, now), recent: [] })
+      const verdict = decide.suppression({ suppressed: this.#suppressed(person.phone, owner, organization, now), recent: [] })
       if (verdict.verdict !== 'never') {
         this.#contacts.set(contact.id, contact)
         return { new: contact.id }

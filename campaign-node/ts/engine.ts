@@ -217,9 +217,9 @@ export class Engine {
     return this.#bridge.get('record_reply', { contact_id: contactId })
   }
 
-  /** Creates a contact list. */
-  createList(name: string, description?: string): Promise<t.ContactList> {
-    return this.#bridge.get('create_list', { name, description })
+  /** Creates a contact list, of an organisation or the program's own. */
+  createList(name: string, description?: string | null, options: { organizationId?: number | null } = {}): Promise<t.ContactList> {
+    return this.#bridge.get('create_list', { name, description, organization_id: options.organizationId })
   }
 
   /** One contact list. */
@@ -227,9 +227,9 @@ export class Engine {
     return this.#bridge.get('get_list', { list_id: listId })
   }
 
-  /** Every contact list, oldest first. */
-  lists(): Promise<t.ContactList[]> {
-    return this.#bridge.get('lists', {})
+  /** Every contact list, or those of one organisation, oldest first. */
+  lists(query: { organizationId?: number } = {}): Promise<t.ContactList[]> {
+    return this.#bridge.get('lists', { organization_id: query.organizationId })
   }
 
   /** Deletes a contact list with its contacts. Campaigns it was attached to keep theirs. */
@@ -237,7 +237,7 @@ export class Engine {
     await this.#bridge.call('delete_list', { list_id: listId })
   }
 
-  /** Copies the contacts of a list into a campaign. */
+  /** Copies the contacts of a list into a campaign of the same organisation. */
   attachList(listId: number, campaignId: number): Promise<t.ImportReport> {
     return this.#bridge.get('attach_list', { list_id: listId, campaign_id: campaignId })
   }
@@ -260,9 +260,13 @@ export class Engine {
   }
 
   /** Imports a file of numbers into the suppression list. */
-  importSuppressions(source: ImportSource, options: t.ImportOptions & { campaignId?: number; reason?: string } = {}): Promise<t.ImportReport> {
-    const { campaignId, reason, ...rest } = options
-    return this.#import('import_suppressions', { campaign_id: campaignId ?? null, reason: reason ?? 'import' }, source, rest)
+  importSuppressions(
+    source: ImportSource,
+    options: t.ImportOptions & { campaignId?: number; organizationId?: number; reason?: string } = {},
+  ): Promise<t.ImportReport> {
+    const { campaignId, organizationId, reason, ...rest } = options
+    const scope = { campaign_id: campaignId ?? null, organization_id: organizationId ?? null }
+    return this.#import('import_suppressions', { ...scope, reason: reason ?? 'import' }, source, rest)
   }
 
   /** The suppression list as CSV. */
@@ -270,9 +274,10 @@ export class Engine {
     return (await this.#bridge.call('export_suppressions', {})) as string
   }
 
-  /** Whether a number is suppressed everywhere, now. */
-  isSuppressed(phoneNumber: string, defaultRegion?: string): Promise<boolean> {
-    return this.#bridge.get('is_suppressed', { key: { phone_number: phoneNumber, default_region: defaultRegion } })
+  /** Whether a number is suppressed now, in all campaigns of an organisation when one is named, else everywhere. */
+  isSuppressed(phoneNumber: string, defaultRegion?: string, options: { organizationId?: number } = {}): Promise<boolean> {
+    const key = { phone_number: phoneNumber, default_region: defaultRegion, organization_id: options.organizationId }
+    return this.#bridge.get('is_suppressed', { key })
   }
 
   // --- what happened, why, and what would happen -------------------------------------------------------------------------

@@ -34,6 +34,8 @@ export interface StoredSpec {
   description: string | null
   /** The kind. */
   campaignType: string
+  /** The organisation it belongs to; never changes. */
+  organization: number | null
   /** The assistant. */
   assistantId: number | null
   /** Everything else. */
@@ -188,7 +190,7 @@ export interface StoredPaging {
   limit: number
 }
 /** What a suppression covers. */
-export type SuppressionScope = 'everything' | { campaign: number }
+export type SuppressionScope = 'everything' | { organization: number } | { campaign: number }
 /** A suppression as it is stored. */
 export interface StoredSuppression {
   /** In E.164. */
@@ -426,7 +428,8 @@ export interface ContactStore {
   campaign(id: number): Awaitable<StoredCampaign | null>
   /** Campaigns, newest first. */
   campaigns(query: {
-    statuses: CampaignStatus[]; campaignType: string | null; assistantId: number | null; search: string | null; paging: StoredPaging
+    statuses: CampaignStatus[]; campaignType: string | null; organization: number | null; assistantId: number | null; search: string | null
+    paging: StoredPaging
   }): Awaitable<Page<StoredCampaign>>
   /** Replaces the record if its revision is as expected and the guard holds. */
   saveCampaign(save: {
@@ -434,9 +437,10 @@ export interface ContactStore {
   }): Awaitable<StoredCampaign>
   /** Deletes a campaign with its contacts and attempts. */
   deleteCampaign(id: number): Awaitable<void>
-  /** Adds contacts; a number is unique per owner. */
+  /** Adds contacts; a number is unique per owner. `organization` is that of a list; a campaign's is in its spec. */
   addContacts(add: {
-    requestId: string; owner: StoredOwner; contacts: NewContact[]; duplicates: 'skip' | 'update_variables'; now: Moment
+    requestId: string; owner: StoredOwner; organization: number | null; contacts: NewContact[]; duplicates: 'skip' | 'update_variables'
+    now: Moment
   }): Awaitable<Added[]>
   /** One contact. */
   contact(id: number): Awaitable<StoredContact | null>
@@ -457,7 +461,7 @@ export interface ContactStore {
   suppress(entries: StoredSuppression[]): Awaitable<void>
   /** Removes suppressions; returns how many. */
   unsuppress(keys: SuppressionKey[]): Awaitable<number>
-  /** Suppressions by number, ascending. */
+  /** Suppressions by number, ascending; within a number organisations from the highest id down, everything, campaigns. */
   suppressions(query: {
     phone: string | null; scope: SuppressionScope | null; after: SuppressionKey | null; paging: StoredPaging
   }): Awaitable<Page<StoredSuppression>>

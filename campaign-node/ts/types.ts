@@ -154,6 +154,8 @@ export interface CampaignSpec {
   description?: string | null
   /** The kind. Default `call`. Cannot be changed after the draft. */
   campaignType?: CampaignType
+  /** The organisation it belongs to, at least 1. Default: none, the program's own. Cannot be changed. */
+  organizationId?: number | null
   /** The assistant that talks, handed to the dialer. */
   assistantId?: number | null
   /** Its name, the variable `assistant_name`. */
@@ -305,6 +307,8 @@ export interface CampaignQuery extends Paging {
   status?: CampaignStatus | CampaignStatus[]
   /** Of this kind. */
   campaignType?: CampaignType
+  /** Of this organisation. */
+  organizationId?: number
   /** With this assistant. */
   assistantId?: number
   /** Whose name or description contains this. */
@@ -648,6 +652,8 @@ export interface ContactList {
   name: string
   /** Free text. */
   description: string | null
+  /** The organisation it belongs to; null: the program's own. */
+  organizationId: number | null
   /** When it was created. */
   createdAt: Date
 }
@@ -660,6 +666,8 @@ export interface Suppression {
   defaultRegion?: string
   /** Only this campaign; left out: everything. */
   campaignId?: number | null
+  /** Every campaign of this organisation; left out: everything. */
+  organizationId?: number | null
   /** Why. */
   reason?: string
   /** Where it came from. */
@@ -672,8 +680,10 @@ export interface Suppression {
 export interface SuppressionEntry {
   /** In E.164. */
   phoneNumber: string
-  /** Its campaign; null: everything. */
+  /** Its campaign, when it covers one. */
   campaignId: number | null
+  /** Its organisation, when it covers one; null in both: everything. */
+  organizationId: number | null
   /** Why. */
   reason: string
   /** Where it came from. */
@@ -692,6 +702,8 @@ export interface SuppressionQuery extends Paging {
   defaultRegion?: string
   /** Only those of this campaign. */
   campaignId?: number
+  /** Only those that cover the whole of this organisation. */
+  organizationId?: number
 }
 
 /** What a gate says. */

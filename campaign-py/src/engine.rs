@@ -264,10 +264,14 @@ pub(crate) async fn call(engine: &Engine, method: &str, mut arguments: Object, t
         "create_list" => {
             let description: Option<String> = read("description", given.remove("description").unwrap_or_default())?;
             let name: String = read("name", wanted(given, "name")?)?;
-            wire::contact_list(&engine.create_list(&name, description.as_deref()).await?)
+            let organization: Option<i64> = read("organization_id", given.remove("organization_id").unwrap_or_default())?;
+            wire::contact_list(&engine.create_list(&name, description.as_deref(), organization).await?)
         }
         "get_list" => wire::contact_list(&engine.get_list(the_list()?).await?),
-        "lists" => engine.lists().await?.iter().map(wire::contact_list).collect(),
+        "lists" => {
+            let organization: Option<i64> = read("organization_id", given.remove("organization_id").unwrap_or_default())?;
+            engine.lists(organization).await?.iter().map(wire::contact_list).collect()
+        }
         "delete_list" => json!(engine.delete_list(the_list()?).await?),
         "attach_list" => wire::import_report(&engine.attach_list(the_list()?, the_campaign()?).await?),
         "suppress" => {
@@ -280,10 +284,14 @@ pub(crate) async fn call(engine: &Engine, method: &str, mut arguments: Object, t
             json!(engine.unsuppress(keys.into_iter().map(wire::suppression_key).collect::<Result<Vec<_>>>()?).await?)
         }
         "suppressions" => wire::page(&engine.suppressions(wire::suppression_query(arguments)?).await?, wire::suppression_entry),
-        "is_suppressed" => json!(engine.is_suppressed(&wire::suppression_key(arguments)?.phone).await?),
+        "is_suppressed" => {
+            let key = wire::suppression_key(arguments)?;
+            json!(engine.is_suppressed(&key.phone, key.scope.organization()).await?)
+        }
         "import_suppressions" => {
             let reason: String = read("reason", wanted(given, "reason")?)?;
-            let scope = campaign.map_or(Default::default(), campaign_core::store::SuppressionScope::Campaign);
+            let organization: Option<i64> = read("organization_id", given.remove("organization_id").unwrap_or_default())?;
+            let scope = wire::suppression_scope(campaign, organization)?;
             let (source, options) = source(given)?;
             wire::import_report(&engine.import_suppressions(source, options, scope, &reason).await?)
         }

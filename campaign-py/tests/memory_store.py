@@ -196,6 +196,7 @@ class MemoryStore:
             return (
                 (not query["statuses"] or record["status"] in query["statuses"])
                 and query["campaign_type"] in (None, spec["campaign_type"])
+                and query["organization"] in (None, spec["organization"])
                 and query["assistant_id"] in (None, spec["assistant_id"])
                 and (search is None or contains(spec["name"], search) or contains(spec["description"], search))
             )
@@ -237,17 +238,18 @@ class MemoryStore:
         if add["request_id"] in self._added:
             return self._added[add["request_id"]]
         kind, id = owner_key(add["owner"])
-        run = 1
+        run, organization = 1, add["organization"]
         if kind == "campaign":
             record = self._campaign(id)
+            organization = record["spec"]["organization"]
             if record["status"] in ("completed", "cancelled", "failed"):
                 raise StateError("the campaign has ended")
             run = record["run"]["number"]
-        answer = [self._add(add, new, run) for new in add["contacts"]]
+        answer = [self._add(add, new, run, organization) for new in add["contacts"]]
         self._added[add["request_id"]] = answer
         return answer
 
-    def _add(self, add: Json, new: Json, run: int) -> Json:
+    def _add(self, add: Json, new: Json, run: int, organization: int | None) -> Json:
         key = owner_key(add["owner"])
         known = self._numbers.get((new["phone"], key))
         if known is not None:
@@ -264,7 +266,8 @@ class MemoryStore:
         id = self._next("contact")
         contact = {**new, **copy.deepcopy(NEW_STATE), "id": id, "owner": add["owner"], "run": run, "version": 0}
         contact.update(due_at=add["now"], created_at=add["now"])
-        verdict = suppression({"suppressed": self._suppressed(new["phone"], key, add["now"]), "recent": []})
+        suppressed = self._suppressed(new["phone"], key, organization, add["now"])
+        verdict = suppression({"suppressed": suppressed, "recent": []})
         if verdict["verdict"] == "never":
             contact.update(status="skipped", reason=verdict["reason"], completed_at=add["now"])
         self._contacts[id] = contact
@@ -378,9 +381,12 @@ class MemoryStore:
     async def suppressions(self, query: Json) -> Json:
         self._open()
 
-        def place(key: tuple[str, Any]) -> tuple[str, int, int]:
+        def place(key: tuple[str, Any]) -> tuple[str, int]:
             phone, scope = key
-            return (phone, 0, 0) if scope == "everything" else (phone, 1, scope[1])
+            if scope == "everything":
+                return phone, 0
+            kind, id = scope
+            return phone, -id if kind == "organization" else id
 
         after = query["after"] and place((query["after"]["phone"], scope_key(query["after"]["scope"])))
         found = (
@@ -392,8 +398,13 @@ class MemoryStore:
         )
         return page(found, query["paging"])
 
-    def _suppressed(self, phone: str, owner: tuple[str, int], now: str) -> str | None:
-        for scope in ("everything", owner if owner[0] == "campaign" else None):
+    def _organization(self, owner: tuple[str, int]) -> int | None:
+        kind, id = owner
+        # Whose a list is only the engine knows.
+        return self._campaigns[id]["spec"]["organization"] if kind == "campaign" else None
+
+    def _suppressed(self, phone: str, owner: tuple[str, int], organization: int | None, now: str) -> str | None:
+        for scope in ("everything", ("organization", organization), owner if owner[0] == "campaign" else None):
             entry = self._suppressions.get((phone, scope))
             if entry is not None and (entry["expires_at"] is None or micros(entry["expires_at"]) > micros(now)):
                 return entry["reason"]
@@ -751,9 +762,10 @@ class MemoryStore:
 
     def _facts(self, contact: Json, since: str | None, now: str) -> Json:
         recent: list[tuple[int, int, str, str]] = []
+        organization = self._organization(owner_key(contact["owner"]))
         if since is not None:
             for other in self._contacts.values():
-                if other["phone"] != contact["phone"]:
+                if other["phone"] != contact["phone"] or self._organization(owner_key(other["owner"])) != organization:
                     continue
                 for attempt in self._tries(other["id"]):
                     counts = attempt["state"] == "settled" or (is_open(attempt) and other["id"] != contact["id"])
@@ -762,7 +774,7 @@ class MemoryStore:
                         channel = attempt["step"]["channel"]
                         recent.append((micros(at), CHANNELS.index(channel), at, channel))
         recent.sort(reverse=True)
-        suppressed = self._suppressed(contact["phone"], owner_key(contact["owner"]), now)
+        suppressed = self._suppressed(contact["phone"], owner_key(contact["owner"]), organization, now)
         return {"suppressed": suppressed, "recent": [(at, channel) for _, _, at, channel in recent]}
 
     async def ledgers(self, scopes: list[Any]) -> list[Json]:

@@ -43,6 +43,7 @@ async fn zoned(stage: &Stage, spec: CampaignSpecBuilder, zones: ZoneKey) -> Camp
     let add = AddContacts {
         request_id,
         owner: Owner::Campaign(id),
+        organization: None,
         contacts: Arc::from([contact]),
         duplicates: DuplicatePolicy::Skip,
         now: begin(),

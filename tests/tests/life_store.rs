@@ -75,8 +75,8 @@ fn an_import_counts_every_row_once_and_keeps_what_was_touched() {
 fn a_list_is_filled_attached_and_deleted() {
     live(Script::answered(5), |life| async move {
         let engine = &life.engine;
-        assert_eq!(engine.create_list(" ", None).await.unwrap_err().kind(), Kind::Invalid);
-        let list = engine.create_list("Clients", Some("all")).await.unwrap();
+        assert_eq!(engine.create_list(" ", None, None).await.unwrap_err().kind(), Kind::Invalid);
+        let list = engine.create_list("Clients", Some("all"), None).await.unwrap();
         let rows = ImportSource::Rows((0..3).map(life::row).collect());
         engine.import_with_progress(Owner::List(list.id), rows, ImportOptions::default(), |_| {}).await.unwrap();
         let id = life.draft(plain(), 1).await;
@@ -84,7 +84,7 @@ fn a_list_is_filled_attached_and_deleted() {
         assert_eq!((report.imported, report.duplicates, report.total), (2, 1, 3));
         let member = engine.list_contacts(ContactQuery::of(Owner::List(list.id))).await.unwrap().items[0].id;
         assert_eq!(engine.explain_contact(member).await.unwrap_err().kind(), Kind::Invalid);
-        assert_eq!(engine.lists().await.unwrap(), std::slice::from_ref(&list));
+        assert_eq!(engine.lists(None).await.unwrap(), std::slice::from_ref(&list));
         engine.delete_list(list.id).await.unwrap();
         assert_eq!(engine.attach_list(list.id, id).await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(life.contacts(id).await.len(), 3);
@@ -105,11 +105,11 @@ fn suppressions_have_scope_and_expiry_and_survive_a_round_trip() {
             entry(2, SuppressionScope::Everything, soon),
         ];
         engine.suppress(entries).await.unwrap();
-        assert!(engine.is_suppressed(&phone(0)).await.unwrap() && !engine.is_suppressed(&phone(1)).await.unwrap());
+        assert!(engine.is_suppressed(&phone(0), None).await.unwrap() && !engine.is_suppressed(&phone(1), None).await.unwrap());
         let mut file = Vec::new();
         assert_eq!(engine.export_suppressions(&mut file).await.unwrap(), 3);
         life.sleep(61).await;
-        assert!(!engine.is_suppressed(&phone(2)).await.unwrap());
+        assert!(!engine.is_suppressed(&phone(2), None).await.unwrap());
         for id in [first, second] {
             engine.start(id).await.unwrap();
             engine.wait(id).await.unwrap();
@@ -195,7 +195,7 @@ fn a_copy_through_another_store_loses_nothing() {
     let memory: Arc<dyn ContactStore> = Arc::new(MemoryStore::new());
     life::live_on(memory, Script::answered(5), |life| async move {
         let engine = &life.engine;
-        let list = engine.create_list("Clients", None).await.unwrap();
+        let list = engine.create_list("Clients", None, None).await.unwrap();
         let rows = ImportSource::Rows((0..3).map(life::row).collect());
         engine.import_with_progress(Owner::List(list.id), rows, ImportOptions::default(), |_| {}).await.unwrap();
         let id = life.draft(plain().budget(Money(9_000_000), Money(1)), 5).await;

@@ -162,7 +162,7 @@ async fn a_campaign_that_has_ended_takes_nobody() {
     for store in [memory, sqlite, postgres] {
         let id = run_small(Arc::clone(&store), 3).await;
         let (owner, request_id, duplicates) = (Owner::Campaign(id), Uuid::new_v4(), DuplicatePolicy::Skip);
-        let add = AddContacts { request_id, owner, contacts: Arc::from([]), duplicates, now: now() };
+        let add = AddContacts { request_id, owner, organization: None, contacts: Arc::from([]), duplicates, now: now() };
         assert_eq!(store.add_contacts(add).await.unwrap_err().kind(), Kind::State);
     }
 }
@@ -206,7 +206,7 @@ async fn texts_may_hold_what_the_server_cannot() {
         consent: None,
         source: ContactSource::Api,
     };
-    store.add_contacts(AddContacts { request_id, owner, contacts: Arc::from([odd.clone()]), duplicates, now: now() }).await.unwrap();
+    store.add_contacts(AddContacts { request_id, owner, organization: None, contacts: Arc::from([odd.clone()]), duplicates, now: now() }).await.unwrap();
     let page = store.contacts(ContactQuery::of(owner)).await.unwrap();
     let stored = &page.items.last().unwrap().person;
     assert_eq!(stored.name.as_deref(), Some("A\u{fffd}B"), "a text without what the server cannot keep");

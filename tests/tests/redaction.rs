@@ -110,6 +110,7 @@ fn people_are_shown_by_their_ids() {
     debug(&AddContacts {
         request_id: Default::default(),
         owner: Owner::Campaign(CampaignId(1)),
+        organization: None,
         contacts: Arc::new([(*person()).clone()]),
         duplicates: DuplicatePolicy::Skip,
         now: Timestamp::UNIX_EPOCH,

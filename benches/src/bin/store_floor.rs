@@ -136,7 +136,7 @@ async fn add(store: &SqliteStore, campaign: CampaignId, range: std::ops::Range<u
         .collect();
     let owner = Owner::Campaign(campaign);
     let (request_id, duplicates) = (Uuid::new_v4(), DuplicatePolicy::Skip);
-    store.add_contacts(AddContacts { request_id, owner, contacts: contacts?.into(), duplicates, now: now() }).await?;
+    store.add_contacts(AddContacts { request_id, owner, organization: None, contacts: contacts?.into(), duplicates, now: now() }).await?;
     Ok(())
 }
 

@@ -12,3 +12,4 @@ pub use spec::{
     Backoff, CallerId, CampaignSpec, CampaignSpecBuilder, CampaignType, Condition, FrequencyCap, OutcomeRule, Priority, RetryPolicy, Step,
     TemplateSyntax, VoicemailSettings,
 };
+pub(crate) use validate::organization as check_organization;

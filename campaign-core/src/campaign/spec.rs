@@ -281,7 +281,8 @@ pub struct CallerId {
 
 debug_without!(CallerId { concurrent_limit, rate_limit_per_minute, calls_per_day } hides { number });
 
-/// At most `max` attempts at a person within a rolling time, over all campaigns of the store.
+/// At most `max` attempts at a person within a rolling time, over all campaigns of the same organisation; those without one are a group of
+/// their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
@@ -296,7 +297,8 @@ pub struct FrequencyCap {
 
 /// Everything that makes a campaign. Names and defaults are those of the REST API.
 ///
-/// Every field can be changed while the campaign runs or is paused, except `campaign_type`; what changes takes effect at the next hand-off.
+/// Every field can be changed while the campaign runs or is paused, except `campaign_type` and `organization`; what changes takes effect at the
+/// next hand-off.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignSpec {
@@ -306,6 +308,9 @@ pub struct CampaignSpec {
     pub description: Option<String>,
     /// The kind.
     pub campaign_type: CampaignType,
+    /// The organisation it belongs to, at least 1; never changed once the campaign is there. `None`, the default: the program's own.
+    /// Suppressions of an organisation and frequency caps reach over its campaigns and no others.
+    pub organization: Option<i64>,
     /// The assistant that talks, handed to the dialer.
     pub assistant_id: Option<i64>,
     /// Its name, the system variable `assistant_name`.
@@ -349,7 +354,7 @@ pub struct CampaignSpec {
     pub deadline: Option<Timestamp>,
     /// Only contacts with consent for the channel are contacted.
     pub consent_required: bool,
-    /// Caps over all campaigns.
+    /// Caps over all campaigns of the organisation.
     pub frequency_caps: Vec<FrequencyCap>,
     /// Money to spend. At 100 % nothing more starts.
     pub budget: Option<Money>,
@@ -372,7 +377,7 @@ pub struct CampaignSpec {
 }
 
 debug_without!(CampaignSpec {
-    name, description, campaign_type, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
+    name, description, campaign_type, organization, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
     max_attempts, retry_delay_minutes, retry, concurrent_limit, rate_limit_per_minute, calls_per_day, priority, time_zone, windows,
     schedule, deadline, consent_required, frequency_caps, budget, cost_per_attempt, budget_threshold_percent, caller_ids, voicemail,
     ring_timeout_seconds, max_duration_seconds
@@ -384,6 +389,7 @@ impl Default for CampaignSpec {
             name: String::new(),
             description: None,
             campaign_type: CampaignType::Call,
+            organization: None,
             assistant_id: None,
             assistant_name: None,
             templates: BTreeMap::new(),
@@ -467,6 +473,12 @@ impl CampaignSpecBuilder {
     pub fn with(mut self, change: impl FnOnce(&mut CampaignSpec)) -> Self {
         change(&mut self.spec);
         self
+    }
+
+    /// Sets the organisation the campaign belongs to.
+    #[must_use]
+    pub fn organization(self, id: i64) -> Self {
+        self.with(|spec| spec.organization = Some(id))
     }
 
     /// Adds a template.
@@ -562,7 +574,7 @@ impl CampaignSpecBuilder {
         self.with(|spec| spec.consent_required = true)
     }
 
-    /// Adds a cap: at most `max` attempts at a person within `hours`, over all campaigns and channels.
+    /// Adds a cap: at most `max` attempts at a person within `hours`, over all campaigns of the organisation and all channels.
     #[must_use]
     pub fn frequency_cap(self, max: u32, hours: u32) -> Self {
         self.with(|spec| spec.frequency_caps.push(FrequencyCap { max, hours, channels: Vec::new() }))

@@ -18,6 +18,17 @@ const LONGEST_PAUSE: u32 = 527_040;
 const TEMPLATES: usize = 100;
 const TEMPLATE_BYTES: usize = 64 * 1024;
 
+/// Checks the id of an organisation, wherever one is given.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] when it is not at least 1.
+pub(crate) fn organization(id: Option<i64>) -> Result<()> {
+    match id {
+        Some(..=0) => Err(Error::invalid("organization", "must be at least 1; leave it out for the program's own")),
+        _ => Ok(()),
+    }
+}
+
 impl CampaignSpec {
     /// Checks every field. Templates are compiled elsewhere; here only their number and size are checked.
     ///
@@ -26,6 +37,7 @@ impl CampaignSpec {
     pub fn validate(&self) -> Result<()> {
         self.texts()?;
         self.kind()?;
+        organization(self.organization)?;
         within("max_attempts", self.max_attempts, ATTEMPTS)?;
         within("retry_delay_minutes", self.retry_delay_minutes, MINUTES)?;
         retry(&self.retry)?;

@@ -4,7 +4,7 @@ use super::Engine;
 use super::core::Core;
 use super::handoff::view;
 use super::starts;
-use crate::campaign::Next;
+use crate::campaign::{Next, check_organization};
 use crate::contact::{Contact, ContactSource, ContactStatus, NewContact, Owner};
 use crate::id::{CampaignId, ContactId, ListId};
 use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, Progress};
@@ -19,7 +19,7 @@ use crate::store::{
 use crate::{Error, Kind, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -40,6 +40,9 @@ pub struct ContactList {
     /// Free text.
     #[serde(default)]
     pub description: Option<String>,
+    /// The organisation it belongs to; `None`: the program's own. It can be attached to campaigns of the same only.
+    #[serde(default)]
+    pub organization: Option<i64>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -66,7 +69,7 @@ impl Engine {
         mut progress: impl FnMut(ImportProgress) + Send,
     ) -> Result<ImportReport> {
         let core = &self.core;
-        self.open_for_contacts(owner).await?;
+        let organization = self.open_for_contacts(owner).await?;
         let duplicates = options.duplicates;
         let replace = options.replace_untouched;
         let mut reader = Reading::start(core, source, options);
@@ -79,7 +82,7 @@ impl Engine {
         let mut report = loop {
             match next {
                 Step::Batch(batch, read) => {
-                    stored.record(&self.store_contacts(owner, batch.contacts.into(), duplicates).await?);
+                    stored.record(&self.store_contacts(owner, organization, batch.contacts.into(), duplicates).await?);
                     progress(read);
                     next = reader.next().await?;
                 }
@@ -109,9 +112,15 @@ impl Engine {
         self.import_contacts(campaign, ImportSource::Rows(rows), options).await
     }
 
-    async fn store_contacts(&self, owner: Owner, contacts: Arc<[NewContact]>, duplicates: DuplicatePolicy) -> Result<Vec<Added>> {
+    async fn store_contacts(
+        &self,
+        owner: Owner,
+        organization: Option<i64>,
+        contacts: Arc<[NewContact]>,
+        duplicates: DuplicatePolicy,
+    ) -> Result<Vec<Added>> {
         let core = &self.core;
-        let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, now: core.now() };
+        let add = AddContacts { request_id: Uuid::new_v4(), owner, organization, contacts, duplicates, now: core.now() };
         let added = core.guarded(core.store.add_contacts(add)).await?;
         if let Owner::Campaign(campaign) = owner {
             core.look_by(campaign, core.now());
@@ -120,10 +129,15 @@ impl Engine {
     }
 
     /// Whether contacts may be added: the owner exists, and a campaign has not ended. An ended one would leave them pending for ever.
-    async fn open_for_contacts(&self, owner: Owner) -> Result<()> {
+    /// Returns the owner's organisation.
+    async fn open_for_contacts(&self, owner: Owner) -> Result<Option<i64>> {
         match owner {
-            Owner::Campaign(campaign) => crate::store::open_for_contacts(&self.core.record(campaign).await?),
-            Owner::List(list) => self.get_list(list).await.map(drop),
+            Owner::Campaign(campaign) => {
+                let record = self.core.record(campaign).await?;
+                crate::store::open_for_contacts(&record)?;
+                Ok(record.spec.organization)
+            }
+            Owner::List(list) => Ok(self.get_list(list).await?.organization),
         }
     }
 
@@ -235,17 +249,19 @@ impl Engine {
 
     // --- contact lists ---------------------------------------------------------------------------------------------------
 
-    /// Creates a contact list.
+    /// Creates a contact list, of an organisation or the program's own.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an empty name.
-    pub async fn create_list(&self, name: &str, description: Option<&str>) -> Result<ContactList> {
+    /// [`Kind::Invalid`] for an empty name, and for an organisation below 1.
+    pub async fn create_list(&self, name: &str, description: Option<&str>, organization: Option<i64>) -> Result<ContactList> {
         if name.trim().is_empty() {
             return Err(Error::invalid("name", "a contact list needs a name"));
         }
+        check_organization(organization)?;
         let core = &self.core;
         let id = ListId(core.guarded(core.store.next_number(LISTS.to_owned())).await?);
-        let list = ContactList { id, name: name.trim().to_owned(), description: description.map(str::to_owned), created_at: core.now() };
+        let (name, description) = (name.trim().to_owned(), description.map(str::to_owned));
+        let list = ContactList { id, name, description, organization, created_at: core.now() };
         let value = serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
         let put = PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision: Some(0) };
         core.guarded(core.store.put_document(put)).await?;
@@ -262,11 +278,11 @@ impl Engine {
         found.into_iter().next().map(|document| parse_list(document.value)).unwrap_or_else(|| Err(Error::not_found("contact list", id)))
     }
 
-    /// Every contact list, oldest first.
+    /// Every contact list, or those of one organisation, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn lists(&self) -> Result<Vec<ContactList>> {
+    pub async fn lists(&self, organization: Option<i64>) -> Result<Vec<ContactList>> {
         let mut lists = Vec::new();
         let mut after = None;
         loop {
@@ -275,7 +291,10 @@ impl Engine {
             after = page.last().map(|document| document.key.clone());
             let last = page.len() < 1000;
             for document in page {
-                lists.push(parse_list(document.value)?);
+                let list = parse_list(document.value)?;
+                if organization.is_none_or(|id| list.organization == Some(id)) {
+                    lists.push(list);
+                }
             }
             if last {
                 return Ok(lists);
@@ -303,10 +322,14 @@ impl Engine {
     /// Copies the contacts of a list into a campaign. Numbers the campaign has already are counted as duplicates.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the list or the campaign does not exist.
+    /// [`Kind::NotFound`] when the list or the campaign does not exist, [`Kind::Invalid`] when they belong to different organisations.
     pub async fn attach_list(&self, list: ListId, campaign: CampaignId) -> Result<ImportReport> {
-        self.open_for_contacts(Owner::List(list)).await?;
-        self.open_for_contacts(Owner::Campaign(campaign)).await?;
+        let of_list = self.open_for_contacts(Owner::List(list)).await?;
+        let organization = self.open_for_contacts(Owner::Campaign(campaign)).await?;
+        if of_list != organization {
+            let error = Error::invalid("list", "the contact list and the campaign belong to different organisations");
+            return Err(error.with("list", list).with("campaign", campaign));
+        }
         let mut report = ImportReport::default();
         let mut after = None;
         loop {
@@ -322,7 +345,7 @@ impl Engine {
             let contacts: Arc<[NewContact]> =
                 page.iter().map(|contact| NewContact { source: ContactSource::List, ..NewContact::clone(&contact.person) }).collect();
             report.total += contacts.len() as u64;
-            report.record(&self.store_contacts(Owner::Campaign(campaign), contacts, DuplicatePolicy::Skip).await?);
+            report.record(&self.store_contacts(Owner::Campaign(campaign), organization, contacts, DuplicatePolicy::Skip).await?);
         }
     }
 
@@ -331,8 +354,9 @@ impl Engine {
     /// Puts numbers on the suppression list. They are not contacted any more, on any channel, from the next hand-off on.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Kind::Invalid`] for an organisation below 1, and when the store fails.
     pub async fn suppress(&self, entries: Vec<Suppression>) -> Result<()> {
+        entries.iter().try_for_each(|entry| check_scope(entry.scope))?;
         self.core.guarded(self.core.store.suppress(entries)).await?;
         self.core.changed();
         self.core.acknowledge().await;
@@ -342,8 +366,9 @@ impl Engine {
     /// Takes numbers off the suppression list; returns how many were on it. Contacts skipped meanwhile stay skipped.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Kind::Invalid`] for an organisation below 1, and when the store fails.
     pub async fn unsuppress(&self, keys: Vec<SuppressionKey>) -> Result<u64> {
+        keys.iter().try_for_each(|key| check_scope(key.scope))?;
         let removed = self.core.guarded(self.core.store.unsuppress(keys)).await?;
         self.core.changed();
         Ok(removed)
@@ -352,8 +377,9 @@ impl Engine {
     /// Entries of the suppression list, by number.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Kind::Invalid`] for an organisation below 1, and when the store cannot be read.
     pub async fn suppressions(&self, query: SuppressionQuery) -> Result<Page<Suppression>> {
+        query.scope.into_iter().chain(query.after.as_ref().map(|key| key.scope)).try_for_each(check_scope)?;
         self.core.guarded(self.core.store.suppressions(query)).await
     }
 
@@ -414,6 +440,7 @@ impl Engine {
             for entry in &page {
                 let scope = match entry.scope {
                     SuppressionScope::Everything => "everything".to_owned(),
+                    SuppressionScope::Organization(id) => format!("organization:{id}"),
                     SuppressionScope::Campaign(id) => format!("campaign:{id}"),
                 };
                 let expires = entry.expires_at.map(|at| at.to_string()).unwrap_or_default();
@@ -431,15 +458,19 @@ impl Engine {
         Ok(count)
     }
 
-    /// Whether a number is suppressed everywhere, now.
+    /// Whether a number is suppressed now, in all campaigns of an organisation when one is named, else everywhere.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn is_suppressed(&self, phone: &PhoneNumber) -> Result<bool> {
+    /// [`Kind::Invalid`] for an organisation below 1, and when the store cannot be read.
+    pub async fn is_suppressed(&self, phone: &PhoneNumber, organization: Option<i64>) -> Result<bool> {
         let now = self.core.now();
-        let query =
-            SuppressionQuery { phone: Some(phone.clone()), scope: Some(SuppressionScope::Everything), ..SuppressionQuery::default() };
-        Ok(self.suppressions(query).await?.items.iter().any(|entry| entry.expires_at.is_none_or(|at| at > now)))
+        for scope in BTreeSet::from([SuppressionScope::Everything, SuppressionScope::of(organization)]) {
+            let query = SuppressionQuery { phone: Some(phone.clone()), scope: Some(scope), ..SuppressionQuery::default() };
+            if self.suppressions(query).await?.items.iter().any(|entry| entry.expires_at.is_none_or(|at| at > now)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -455,6 +486,13 @@ pub(crate) async fn history(core: &Arc<Core>, contact: &Contact) -> Result<Vec<A
     attempts.retain(|attempt| attempt.outcome.is_some());
     attempts.reverse();
     Ok(attempts)
+}
+
+fn check_scope(scope: SuppressionScope) -> Result<()> {
+    match scope {
+        SuppressionScope::Organization(id) => check_organization(Some(id)),
+        SuppressionScope::Everything | SuppressionScope::Campaign(_) => Ok(()),
+    }
 }
 
 fn list_key(id: ListId) -> String {

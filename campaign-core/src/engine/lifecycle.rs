@@ -57,7 +57,8 @@ impl Engine {
     /// Edits the spec. While the campaign runs, the edit takes effect at the next hand-off; attempts record which version they ran under.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] and [`Kind::Template`] as for a new campaign, and when the kind of the campaign is changed after the draft.
+    /// [`Kind::Invalid`] and [`Kind::Template`] as for a new campaign, when the kind of the campaign is changed after the draft,
+    /// and when its organisation is changed at all.
     pub async fn update_campaign(&self, id: CampaignId, edit: impl Fn(&mut CampaignSpec)) -> Result<CampaignRecord> {
         self.edit(id, |spec| {
             let mut spec = spec.clone();
@@ -88,6 +89,9 @@ impl Engine {
                 let spec = check(core, edit(&record.spec)?)?;
                 if spec.campaign_type != record.spec.campaign_type && record.status != CampaignStatus::Draft {
                     return Err(Error::invalid("campaign_type", "the kind of a campaign can only be changed while it is a draft"));
+                }
+                if spec.organization != record.spec.organization {
+                    return Err(Error::invalid("organization", "a campaign stays with the organisation it was created for"));
                 }
                 if spec.budget != record.spec.budget {
                     record.budget_announced_percent = 0;

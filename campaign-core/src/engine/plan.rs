@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::outcome::{AttemptState, Disposition, Outcome};
 use crate::policy::gates::Verdict;
 use crate::policy::transition::{self, ContactEvent, ContactTransition};
-use crate::store::{AttemptEnd, Settlement, call_counts};
+use crate::store::{AttemptEnd, Settlement, SuppressionScope, call_counts};
 use jiff::{SignedDuration, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ pub(crate) fn panicked(subject: &Subject) -> Ended {
 
 /// The attempt ended with an outcome: the policy says what follows.
 pub(crate) fn outcome(core: &Arc<Core>, subject: &Subject, started_at: Option<Timestamp>, outcome: Outcome, now: Timestamp) -> Ended {
-    let opted_out = (outcome.disposition == Disposition::OptedOut).then(|| subject.contact.person.phone.clone());
+    let scope = SuppressionScope::of(subject.active.record.spec.organization);
+    let opted_out = (outcome.disposition == Disposition::OptedOut).then(|| (subject.contact.person.phone.clone(), scope));
     let ended = after(subject, started_at, &outcome, now);
     let (event, due_at, step, mut reason) = match next(core, &ended, now) {
         Next::Reach(step) => (ContactEvent::Requeue, Some(now), Some(step), None),

@@ -21,8 +21,8 @@ pub(crate) struct Ended {
     pub(crate) campaign: CampaignId,
     pub(crate) token: NodeToken,
     pub(crate) settlement: Settlement,
-    /// The person does not want to be contacted again.
-    pub(crate) opted_out: Option<PhoneNumber>,
+    /// The person does not want to be contacted again: by nobody, or by nobody of the campaign's organisation.
+    pub(crate) opted_out: Option<(PhoneNumber, SuppressionScope)>,
 }
 
 impl Core {
@@ -181,9 +181,9 @@ async fn suppress(core: &Arc<Core>, ended: &[Ended]) {
     let entries: Vec<Suppression> = ended
         .iter()
         .filter_map(|ended| ended.opted_out.clone())
-        .map(|phone| Suppression {
+        .map(|(phone, scope)| Suppression {
             phone,
-            scope: SuppressionScope::Everything,
+            scope,
             reason: "opted_out".to_owned(),
             source: Some("outcome".to_owned()),
             created_at: now,

@@ -68,15 +68,16 @@ pub(super) fn owner(code: i64) -> Owner {
 
 /// The column of a suppression's scope.
 pub(super) fn suppression_code(scope: SuppressionScope) -> i64 {
-    match scope {
-        SuppressionScope::Everything => 0,
-        SuppressionScope::Campaign(id) => id.0,
-    }
+    scope.place()
 }
 
 /// The scope behind such a column.
 pub(super) fn suppression_scope(code: i64) -> SuppressionScope {
-    if code == 0 { SuppressionScope::Everything } else { SuppressionScope::Campaign(CampaignId(code)) }
+    match code {
+        ..0 => SuppressionScope::Organization(code.saturating_neg()),
+        0 => SuppressionScope::Everything,
+        _ => SuppressionScope::Campaign(CampaignId(code)),
+    }
 }
 
 /// The scope with this key, see [`LimitScope::key`].

@@ -109,7 +109,8 @@ pub trait ContactStore: Send + Sync + 'static {
     // --- contacts --------------------------------------------------------------------------------------------------------
 
     /// Adds contacts to a campaign or a contact list; a phone number is unique per owner. Results are in the order of the batch.
-    /// Suppressed numbers are added with status `skipped`. New contacts are `pending`, due at `now`, in the campaign's current run.
+    /// Numbers that a suppression of the campaign, of its organisation ([`AddContacts::organization`] for a list) or of everything covers are added
+    /// with status `skipped`. New contacts are `pending`, due at `now`, in the campaign's current run.
     ///
     /// # Errors
     /// [`crate::Kind::State`] when the campaign has ended: nobody would look at them any more.
@@ -143,7 +144,7 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Removes suppressions; returns how many went. Moves [`ContactStore::changes`].
     async fn unsuppress(&self, keys: Vec<SuppressionKey>) -> Result<u64>;
 
-    /// Suppressions by number, ascending.
+    /// Suppressions by number, ascending; within a number by [`SuppressionScope::place`].
     async fn suppressions(&self, query: SuppressionQuery) -> Result<Page<Suppression>>;
 
     // --- nodes -----------------------------------------------------------------------------------------------------------
@@ -228,7 +229,9 @@ pub trait ContactStore: Send + Sync + 'static {
 
     /// What is known about the person behind a contact, for the gates. Recent hand-offs reach back to `since`, none without it; see
     /// [`crate::policy::gates::ClaimGates::look_back`]. Settled attempts of every contact with this number count, and open ones of *other*
-    /// contacts, by the moment they are going to start; refused ones do not.
+    /// contacts, by the moment they are going to start; refused ones do not. Only campaigns of the same organisation are looked at, and of
+    /// suppressions only those that cover the contact, so that nothing of one organisation shows in what another's contacts do. Those without
+    /// an organisation are a group of their own; contacts of a list count among them, since a store does not know whose a list is.
     async fn facts(&self, contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts>;
 
     /// Ledgers of these scopes, in that order; an unknown scope has an empty one.

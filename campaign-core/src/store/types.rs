@@ -73,6 +73,9 @@ pub struct CampaignQuery {
     pub statuses: Vec<CampaignStatus>,
     /// Of this kind.
     pub campaign_type: Option<CampaignType>,
+    /// Of this organisation. `None`: of any and of none; it is no filter.
+    #[serde(default)]
+    pub organization: Option<i64>,
     /// With this assistant.
     pub assistant_id: Option<i64>,
     /// Whose name or description contains this, whatever the case (ASCII).
@@ -122,6 +125,9 @@ pub struct AddContacts {
     pub request_id: Uuid,
     /// To whom.
     pub owner: Owner,
+    /// The organisation of a contact list, whose suppressions hold, too. Not looked at for a campaign: its record says it.
+    #[serde(default)]
+    pub organization: Option<i64>,
     /// Normalised contacts. Shared, so that a repeated call costs no copy.
     pub contacts: Arc<[NewContact]>,
     /// What to do with known numbers.
@@ -243,14 +249,63 @@ pub struct BulkChange {
 }
 
 /// What a suppression covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum SuppressionScope {
-    /// Every campaign of the store.
+    /// Every campaign of the store, whosever it is.
     #[default]
     Everything,
+    /// Every campaign and contact list of one organisation.
+    Organization(i64),
     /// One campaign.
     Campaign(CampaignId),
+}
+
+impl SuppressionScope {
+    /// What somebody who acts for this organisation may suppress at most: its own campaigns, or everything for the program itself.
+    pub fn of(organization: Option<i64>) -> Self {
+        organization.map_or(Self::Everything, Self::Organization)
+    }
+
+    /// The organisation whose scope this is.
+    pub fn organization(self) -> Option<i64> {
+        match self {
+            Self::Organization(id) => Some(id),
+            Self::Everything | Self::Campaign(_) => None,
+        }
+    }
+
+    /// One number for each scope: minus an organisation's id, 0 for everything, a campaign's id. Listings are in this order within
+    /// a phone number, and stores may keep it instead of the scope.
+    pub fn place(self) -> i64 {
+        match self {
+            Self::Organization(id) => id.saturating_neg(),
+            Self::Everything => 0,
+            Self::Campaign(id) => id.0,
+        }
+    }
+
+    /// Those that cover contacts of this owner and organisation. When several hold, the first gives the reason.
+    pub fn covering(owner: Owner, organization: Option<i64>) -> impl Iterator<Item = Self> {
+        let own = match owner {
+            Owner::Campaign(id) => Some(Self::Campaign(id)),
+            Owner::List(_) => None,
+        };
+        [Some(Self::Everything), organization.map(Self::Organization), own].into_iter().flatten()
+    }
+}
+
+/// By [`SuppressionScope::place`].
+impl Ord for SuppressionScope {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for SuppressionScope {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// A person who must not be contacted, on any channel.

@@ -2,7 +2,7 @@
 
 use super::dialing::seconds;
 use super::{Object, read};
-use crate::campaign::{CampaignStatus, CampaignType, TemplateSyntax};
+use crate::campaign::{CampaignStatus, CampaignType, TemplateSyntax, check_organization};
 use crate::contact::{ContactStatus, Owner, Variables};
 use crate::dialer::{CarrierProfile, SimulatedDialer};
 use crate::engine::{EngineOptions, LintOptions, Reexecution};
@@ -93,12 +93,13 @@ struct CampaignForm {
     #[serde(alias = "statuses")]
     status: Option<Several<String>>,
     campaign_type: Option<CampaignType>,
+    organization_id: Option<i64>,
     assistant_id: Option<i64>,
     search: Option<String>,
 }
 
-/// Which campaigns: `status` (one or several), `campaign_type`, `assistant_id`, `search`, and a page (`page` and `per_page`, or `offset`
-/// and `limit`).
+/// Which campaigns: `status` (one or several), `campaign_type`, `organization_id`, `assistant_id`, `search`, and a page (`page` and
+/// `per_page`, or `offset` and `limit`).
 ///
 /// # Errors
 /// [`crate::Kind::Invalid`] for an unknown argument or value.
@@ -106,7 +107,14 @@ pub fn campaign_query(mut arguments: Object) -> Result<CampaignQuery> {
     let paging = paging(&mut arguments)?;
     let given: CampaignForm = form("query", arguments)?;
     let statuses = named("status", given.status, CampaignStatus::parse, &CampaignStatus::ALL.map(CampaignStatus::as_str))?;
-    Ok(CampaignQuery { statuses, campaign_type: given.campaign_type, assistant_id: given.assistant_id, search: given.search, paging })
+    Ok(CampaignQuery {
+        statuses,
+        campaign_type: given.campaign_type,
+        organization: organization(given.organization_id)?,
+        assistant_id: given.assistant_id,
+        search: given.search,
+        paging,
+    })
 }
 
 #[derive(Deserialize)]
@@ -117,6 +125,12 @@ struct ContactForm {
     search: Option<String>,
     after: Option<ContactId>,
     count: Option<bool>,
+}
+
+/// An organisation, under the name it has here.
+fn organization(id: Option<i64>) -> Result<Option<i64>> {
+    check_organization(id).map_err(|error| Error::invalid("organization_id", error.message().to_owned()))?;
+    Ok(id)
 }
 
 /// Which contacts of an owner: `status` (one or several), `search`, `after` (an id, for walking through a long list), `count` (whether
@@ -464,13 +478,14 @@ struct SuppressionForm {
     phone_number: String,
     default_region: Option<String>,
     campaign_id: Option<CampaignId>,
+    organization_id: Option<i64>,
     reason: Option<String>,
     source: Option<String>,
     expires_at: Option<Timestamp>,
 }
 
-/// An entry of the suppression list: `phone_number` as people write it (with `default_region` for national ones), `campaign_id` (all
-/// campaigns without it), `reason` (`suppressed` if not said), `source`, `expires_at`.
+/// An entry of the suppression list: `phone_number` as people write it (with `default_region` for national ones), `campaign_id` or
+/// `organization_id` (all campaigns without them), `reason` (`suppressed` if not said), `source`, `expires_at`.
 ///
 /// # Errors
 /// [`crate::Kind::Invalid`] for a number that cannot be read (it is not repeated), and for an unknown argument.
@@ -478,7 +493,7 @@ pub fn suppression(arguments: Object, now: Timestamp) -> Result<Suppression> {
     let given: SuppressionForm = form("suppression", arguments)?;
     Ok(Suppression {
         phone: phone(&given.phone_number, given.default_region.as_deref())?,
-        scope: scope(given.campaign_id),
+        scope: suppression_scope(given.campaign_id, given.organization_id)?,
         reason: given.reason.unwrap_or_else(|| "suppressed".to_owned()),
         source: given.source,
         created_at: now,
@@ -486,17 +501,26 @@ pub fn suppression(arguments: Object, now: Timestamp) -> Result<Suppression> {
     })
 }
 
-/// Names one suppression: `phone_number` (and `default_region`), `campaign_id`.
+/// Names one suppression: `phone_number` (and `default_region`), `campaign_id` or `organization_id`.
 ///
 /// # Errors
 /// As [`suppression`].
 pub fn suppression_key(arguments: Object) -> Result<SuppressionKey> {
     let given: SuppressionForm = form("suppression", arguments)?;
-    Ok(SuppressionKey { phone: phone(&given.phone_number, given.default_region.as_deref())?, scope: scope(given.campaign_id) })
+    let scope = suppression_scope(given.campaign_id, given.organization_id)?;
+    Ok(SuppressionKey { phone: phone(&given.phone_number, given.default_region.as_deref())?, scope })
 }
 
-fn scope(campaign: Option<CampaignId>) -> SuppressionScope {
-    campaign.map_or(SuppressionScope::Everything, SuppressionScope::Campaign)
+/// What `campaign_id` or `organization_id` cover; everything without them.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] when both are given, or the organisation is not at least 1.
+pub fn suppression_scope(campaign: Option<CampaignId>, of: Option<i64>) -> Result<SuppressionScope> {
+    match (campaign, organization(of)?) {
+        (Some(_), Some(_)) => Err(Error::invalid("organization_id", "give `campaign_id` or `organization_id`, not both")),
+        (Some(campaign), None) => Ok(SuppressionScope::Campaign(campaign)),
+        (None, of) => Ok(SuppressionScope::of(of)),
+    }
 }
 
 fn phone(text: &str, region: Option<&str>) -> Result<PhoneNumber> {
@@ -509,9 +533,11 @@ struct SuppressionQueryForm {
     phone_number: Option<String>,
     default_region: Option<String>,
     campaign_id: Option<CampaignId>,
+    organization_id: Option<i64>,
 }
 
-/// Which suppressions: `phone_number`, `campaign_id` (only those of this campaign), and a page.
+/// Which suppressions: `phone_number`, `campaign_id` or `organization_id` (only those of this campaign, or that cover the whole of this
+/// organisation), and a page.
 ///
 /// # Errors
 /// As [`suppression`].
@@ -519,7 +545,8 @@ pub fn suppression_query(mut arguments: Object) -> Result<SuppressionQuery> {
     let paging = paging(&mut arguments)?;
     let given: SuppressionQueryForm = form("query", arguments)?;
     let phone = given.phone_number.map(|text| phone(&text, given.default_region.as_deref())).transpose()?;
-    Ok(SuppressionQuery { phone, scope: given.campaign_id.map(SuppressionScope::Campaign), after: None, paging })
+    let scope = suppression_scope(given.campaign_id, given.organization_id)?;
+    Ok(SuppressionQuery { phone, scope: Some(scope).filter(|scope| *scope != SuppressionScope::Everything), after: None, paging })
 }
 
 #[cfg(test)]
@@ -595,7 +622,22 @@ mod tests {
         assert_eq!((entry.phone.as_str(), entry.scope), ("+12125550123", SuppressionScope::Campaign(CampaignId(3))));
         let error = suppression(object(json!({"phone_number": "12345678901234567890"})), now).unwrap_err();
         assert!(!format!("{error:?}").contains("1234567"), "{error:?}");
-        assert_eq!(suppression_key(object(json!({"phone_number": "+12125550123"}))).unwrap().scope, SuppressionScope::Everything);
+        let scope = |value| suppression_key(object(value)).map(|key| key.scope);
+        assert_eq!(scope(json!({"phone_number": "+12125550123"})).unwrap(), SuppressionScope::Everything);
+        assert_eq!(scope(json!({"phone_number": "+12125550123", "organization_id": 7})).unwrap(), SuppressionScope::Organization(7));
+        for wrong in [json!({"campaign_id": 3, "organization_id": 7}), json!({"organization_id": 0})] {
+            let error = suppression_query(object(wrong)).unwrap_err();
+            assert!(error.to_string().contains("organization_id"), "{error}");
+        }
+        assert_eq!(suppression_query(object(json!({"organization_id": 7}))).unwrap().scope, Some(SuppressionScope::Organization(7)));
+        assert_eq!(suppression_query(Object::new()).unwrap().scope, None);
+    }
+
+    #[test]
+    fn organisations_are_at_least_one() {
+        assert_eq!(campaign_query(object(json!({"organization_id": 7}))).unwrap().organization, Some(7));
+        let error = campaign_query(object(json!({"organization_id": -7}))).unwrap_err();
+        assert!(error.kind() == Kind::Invalid && error.to_string().contains("organization_id"), "{error}");
     }
 
     #[test]

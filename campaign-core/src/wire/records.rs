@@ -64,12 +64,19 @@ pub fn campaign(record: &CampaignRecord, counters: Option<&Progress>) -> Value {
 
 fn of_spec(spec: &CampaignSpec) -> Object {
     let mut out = object(spec);
+    organized(&mut out);
     for name in NAMED {
         out.insert(format!("{name}_template"), flat(&spec.templates.get(name)));
     }
     out.insert("allowed_hours".to_owned(), flat(&spec.windows.allowed));
     out.insert("available_variables".to_owned(), flat(&spec.available_variables.keys().collect::<Vec<_>>()));
     out
+}
+
+/// Other things are named by their `.._id` here, and so are organisations.
+fn organized(out: &mut Object) {
+    let id = out.remove("organization").unwrap_or_default();
+    out.insert("organization_id".to_owned(), id);
 }
 
 fn reasoned(out: &mut Object, reason: Option<&Reason>) {
@@ -195,7 +202,9 @@ fn explained(mut out: Object, reason: Option<&Reason>) -> Value {
 
 /// A reusable contact list.
 pub fn contact_list(list: &ContactList) -> Value {
-    flat(list)
+    let mut out = object(list);
+    organized(&mut out);
+    Value::Object(out)
 }
 
 /// What lint found; `ok` says whether anything stands in the way of sending.
@@ -220,15 +229,16 @@ pub fn timeline(bucket: &TimelineBucket) -> Value {
     flat(bucket)
 }
 
-/// An entry of the suppression list; `campaign_id` is null when it covers everything.
+/// An entry of the suppression list; `campaign_id` and `organization_id` are null when it covers everything.
 pub fn suppression_entry(entry: &Suppression) -> Value {
     let campaign = match entry.scope {
-        SuppressionScope::Everything => None,
+        SuppressionScope::Everything | SuppressionScope::Organization(_) => None,
         SuppressionScope::Campaign(id) => Some(id),
     };
     json!({
         "phone_number": entry.phone,
         "campaign_id": campaign,
+        "organization_id": entry.scope.organization(),
         "reason": entry.reason,
         "source": entry.source,
         "created_at": entry.created_at,
@@ -253,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn records_are_flat_and_named_as_in_the_api() {
         let engine = Engine::builder().store(MemoryStore::new()).dialer(SimulatedDialer::instant()).build().await.unwrap();
-        let spec = CampaignSpec::call("Reminders").template("welcome_message", "Hi {{ name }}").build().unwrap();
+        let spec = CampaignSpec::call("Reminders").organization(7).template("welcome_message", "Hi {{ name }}").build().unwrap();
         let record = engine.create_campaign(spec).await.unwrap();
         let rows = vec![
             json!({"phone_number": "+12125550123", "name": "Ada", "plan": "gold"}).as_object().unwrap().clone(),
@@ -289,6 +299,9 @@ mod tests {
         let out = campaign(&record, Some(&counters));
         assert_eq!(out["welcome_message_template"], "Hi {{ name }}");
         assert!(out["agenda_template"].is_null() && out.get("spec").is_none());
+        assert!(out["organization_id"] == 7 && out.get("organization").is_none());
+        let list = contact_list(&engine.create_list("Clients", None, Some(7)).await.unwrap());
+        assert!(list["organization_id"] == 7 && list.get("organization").is_none());
         assert_eq!(
             (out["status"].as_str(), out["completed_contacts"].as_u64(), out["run"].as_u64()),
             (Some("completed"), Some(1), Some(1))

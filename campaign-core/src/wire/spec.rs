@@ -29,6 +29,7 @@ fn without_nulls(object: &mut Object) {
 /// | `welcome_message_template`, and any other `..._template` | `templates.welcome_message`, ... |
 /// | `allowed_hours` or `time_windows`: a window, or a list of them | `windows.allowed` |
 /// | `timezone` | `time_zone` |
+/// | `organization_id` | `organization` |
 /// | `execution_settings`: any of these | the same as at the top |
 /// | `advanced_settings`: voicemail detection | `voicemail` |
 /// | `settings`: `max_concurrent_calls`, `calls_per_minute`, `welcome_template`, `agenda_template`, ... | limits, retries, templates, `voicemail` |
@@ -55,6 +56,7 @@ fn take(patch: &mut Object, key: &str, value: Value) -> Result<()> {
             put(patch, "windows", "allowed", windows);
         }
         "timezone" => merge(patch, "time_zone", value),
+        "organization_id" => merge(patch, "organization", value),
         "execution_settings" => {
             for (key, value) in parts("execution_settings", value)? {
                 take(patch, &key, value)?;
@@ -165,14 +167,14 @@ mod tests {
             "concurrent_limit": 50, "rate_limit_per_minute": 600, "time_zone": "America/New_York",
             "allowed_hours": {"start": "09:00", "end": "17:00", "days": ["monday", "tuesday"]},
             "advanced_settings": {"enable_voicemail_detection": true, "leave_voicemail": true, "voicemail_message": "Bye"},
-            "available_variables": ["topic"],
+            "available_variables": ["topic"], "organization_id": 7,
         }))
         .unwrap();
         spec.validate().unwrap();
         assert_eq!(spec.templates.keys().collect::<Vec<_>>(), ["agenda", "welcome_message"]);
         assert_eq!((spec.concurrent_limit, spec.max_attempts, spec.assistant_id), (Some(50), 2, Some(123)));
         assert_eq!((spec.windows.allowed.len(), spec.windows.allowed[0].days.len()), (1, 2));
-        assert!(spec.voicemail.leave_voicemail);
+        assert!(spec.voicemail.leave_voicemail && spec.organization == Some(7));
         assert_eq!(spec.available_variables["topic"], "topic");
     }
 

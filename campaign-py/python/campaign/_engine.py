@@ -80,6 +80,7 @@ class CampaignFields(TypedDict, total=False):
     name: str
     description: str | None
     campaign_type: str
+    organization_id: int | None
     assistant_id: int | None
     assistant_name: str | None
     templates: Mapping[str, str | None]
@@ -321,6 +322,7 @@ class Engine:
         *,
         status: str | Sequence[str] | None = None,
         campaign_type: str | None = None,
+        organization_id: int | None = None,
         assistant_id: int | None = None,
         search: str | None = None,
         page: int | None = None,
@@ -335,6 +337,7 @@ class Engine:
                 "list_campaigns",
                 status=status,
                 campaign_type=campaign_type,
+                organization_id=organization_id,
                 assistant_id=assistant_id,
                 search=search,
                 **_paging(page, per_page, offset, limit),
@@ -500,24 +503,28 @@ class Engine:
         """Says that a person answered back. Mixed campaigns branch on it at once."""
         return Contact._of(await self._call("record_reply", contact=_id(contact)))
 
-    async def create_list(self, name: str, description: str | None = None) -> ContactList:
-        """Creates a contact list."""
-        return ContactList._of(await self._call("create_list", name=name, description=description))
+    async def create_list(
+        self, name: str, description: str | None = None, *, organization_id: int | None = None
+    ) -> ContactList:
+        """Creates a contact list, of an organisation or the program's own."""
+        return ContactList._of(
+            await self._call("create_list", name=name, description=description, organization_id=organization_id)
+        )
 
     async def get_list(self, list_id: int) -> ContactList:
         """One contact list."""
         return ContactList._of(await self._call("get_list", list=_id(list_id)))
 
-    async def lists(self) -> list[ContactList]:
-        """Every contact list, oldest first."""
-        return [ContactList._of(one) for one in await self._call("lists")]
+    async def lists(self, *, organization_id: int | None = None) -> list[ContactList]:
+        """Every contact list, or those of one organisation, oldest first."""
+        return [ContactList._of(one) for one in await self._call("lists", organization_id=organization_id)]
 
     async def delete_list(self, list_id: int) -> None:
         """Deletes a contact list with its contacts. Campaigns it was attached to keep theirs."""
         await self._call("delete_list", list=_id(list_id))
 
     async def attach_list(self, list_id: int, campaign: int) -> ImportReport:
-        """Copies the contacts of a list into a campaign."""
+        """Copies the contacts of a list into a campaign of the same organisation."""
         return ImportReport._of(await self._call("attach_list", list=_id(list_id), campaign=_id(campaign)))
 
     # --- suppression -----------------------------------------------------------------------------------------------------
@@ -529,15 +536,20 @@ class Engine:
         reason: str | None = None,
         source: str | None = None,
         campaign: int | None = None,
+        organization_id: int | None = None,
         expires_at: datetime | str | None = None,
         default_region: str | None = None,
     ) -> None:
-        """Puts numbers on the suppression list: they are not contacted any more, on any channel, from the next hand-off on."""
+        """Puts numbers on the suppression list: they are not contacted any more, on any channel, from the next hand-off on.
+
+        This covers one campaign, all of one organisation, or everything when neither is named.
+        """
         entries = _entries(
             numbers,
             reason=reason,
             source=source,
             campaign_id=campaign,
+            organization_id=organization_id,
             expires_at=expires_at,
             default_region=default_region,
         )
@@ -548,10 +560,13 @@ class Engine:
         numbers: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]],
         *,
         campaign: int | None = None,
+        organization_id: int | None = None,
         default_region: str | None = None,
     ) -> int:
         """Takes numbers off the suppression list; returns how many were on it."""
-        entries = _entries(numbers, campaign_id=campaign, default_region=default_region)
+        entries = _entries(
+            numbers, campaign_id=campaign, organization_id=organization_id, default_region=default_region
+        )
         return await self._call("unsuppress", entries=entries)
 
     async def suppressions(
@@ -559,6 +574,7 @@ class Engine:
         *,
         phone_number: str | None = None,
         campaign: int | None = None,
+        organization_id: int | None = None,
         default_region: str | None = None,
         page: int | None = None,
         per_page: int | None = None,
@@ -572,20 +588,36 @@ class Engine:
                 "suppressions",
                 phone_number=phone_number,
                 campaign_id=campaign,
+                organization_id=organization_id,
                 default_region=default_region,
                 **_paging(page, per_page, offset, limit),
             ),
         )
 
-    async def is_suppressed(self, phone_number: str, *, default_region: str | None = None) -> bool:
-        """Whether a number is suppressed everywhere, now."""
-        return await self._call("is_suppressed", phone_number=phone_number, default_region=default_region)
+    async def is_suppressed(
+        self, phone_number: str, *, organization_id: int | None = None, default_region: str | None = None
+    ) -> bool:
+        """Whether a number is suppressed now, in all campaigns of an organisation when one is named, else everywhere."""
+        return await self._call(
+            "is_suppressed",
+            phone_number=phone_number,
+            organization_id=organization_id,
+            default_region=default_region,
+        )
 
     async def import_suppressions(
-        self, source: Source, *, reason: str, campaign: int | None = None, **options: Unpack[ImportOptions]
+        self,
+        source: Source,
+        *,
+        reason: str,
+        campaign: int | None = None,
+        organization_id: int | None = None,
+        **options: Unpack[ImportOptions],
     ) -> ImportReport:
         """Imports a file of numbers into the suppression list. A ``reason`` column goes before ``reason``."""
         scope: dict[str, Any] = {} if campaign is None else {"campaign": campaign}
+        if organization_id is not None:
+            scope["organization_id"] = organization_id
         with opened(source, dict(options)) as arguments:
             return ImportReport._of(await self._call("import_suppressions", reason=reason, **scope, **arguments))
 

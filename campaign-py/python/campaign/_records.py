@@ -172,6 +172,7 @@ class CampaignRecord(Record):
     reason_text: str | None
     run: int
     next_start: datetime | None
+    organization_id: int | None
     assistant_id: int | None
     assistant_name: str | None
     templates: dict[str, str]
@@ -482,6 +483,7 @@ class ContactList(Record):
     id: int
     name: str
     description: str | None
+    organization_id: int | None
     created_at: datetime
 
     _times = frozenset({"created_at"})
@@ -540,6 +542,7 @@ class SuppressionEntry(Record):
 
     phone_number: str
     campaign_id: int | None
+    organization_id: int | None
     reason: str
     source: str | None
     created_at: datetime

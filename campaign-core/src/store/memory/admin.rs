@@ -39,6 +39,7 @@ impl State {
         let matches = self.campaigns.values().rev().map(|campaign| &campaign.record).filter(|record| {
             (query.statuses.is_empty() || query.statuses.contains(&record.status))
                 && query.campaign_type.as_ref().is_none_or(|kind| record.spec.campaign_type == *kind)
+                && query.organization.is_none_or(|id| record.spec.organization == Some(id))
                 && query.assistant_id.is_none_or(|id| record.spec.assistant_id == Some(id))
                 && query.search.as_ref().is_none_or(|search| {
                     contains(&record.spec.name, search) || record.spec.description.as_ref().is_some_and(|text| contains(text, search))
@@ -88,15 +89,15 @@ impl State {
         if let Some(answer) = self.answers.added.get(&add.request_id) {
             return Ok(answer.clone());
         }
-        let run = match add.owner {
+        let (run, organization) = match add.owner {
             Owner::Campaign(id) => {
                 let record = &self.campaign(id)?.record;
                 crate::store::open_for_contacts(record)?;
-                record.run.number
+                (record.run.number, record.spec.organization)
             }
-            Owner::List(_) => 1,
+            Owner::List(_) => (1, add.organization),
         };
-        let answer: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run)).collect();
+        let answer: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run, organization)).collect();
         self.answers.added.insert(add.request_id, answer.clone());
         self.answers.added_order.push_back(add.request_id);
         if self.answers.added_order.len() > ANSWERS_KEPT
@@ -107,7 +108,7 @@ impl State {
         Ok(answer)
     }
 
-    fn add_contact(&mut self, add: &AddContacts, new: &NewContact, run: u32) -> Added {
+    fn add_contact(&mut self, add: &AddContacts, new: &NewContact, run: u32, organization: Option<i64>) -> Added {
         if let Some(&id) = self.numbers.get(&(new.phone.clone(), add.owner)) {
             return match add.duplicates {
                 DuplicatePolicy::Skip => Added::Duplicate(id),
@@ -120,7 +121,8 @@ impl State {
         self.last.contact += 1;
         let id = ContactId(self.last.contact);
         let mut state = ContactState::new(run, add.now);
-        let facts = ContactFacts { suppressed: self.suppressed(&new.phone, add.owner, add.now), recent: Vec::new() };
+        let suppressed = self.suppressed(&new.phone, add.owner, organization, add.now);
+        let facts = ContactFacts { suppressed, recent: Vec::new() };
         let suppressed = match gates::suppression(&facts) {
             Verdict::Never { reason } => {
                 state.status = ContactStatus::Skipped;
@@ -259,18 +261,20 @@ impl State {
         page(matches, query.paging, true)
     }
 
-    /// The reason of the suppression in force for a number, if there is one. One for everything goes first.
-    pub(super) fn suppressed(&self, phone: &PhoneNumber, owner: Owner, now: Timestamp) -> Option<String> {
+    /// The organisation of an owner; none of a list, of which only the engine knows.
+    pub(super) fn organization(&self, owner: Owner) -> Option<i64> {
+        match owner {
+            Owner::Campaign(id) => self.campaigns.get(&id).and_then(|campaign| campaign.record.spec.organization),
+            Owner::List(_) => None,
+        }
+    }
+
+    /// The reason of the suppression in force for a number, if there is one.
+    pub(super) fn suppressed(&self, phone: &PhoneNumber, owner: Owner, organization: Option<i64>, now: Timestamp) -> Option<String> {
         if self.suppressions.is_empty() {
             return None;
         }
-        let own = match owner {
-            Owner::Campaign(id) => Some(SuppressionScope::Campaign(id)),
-            Owner::List(_) => None,
-        };
-        [Some(SuppressionScope::Everything), own]
-            .into_iter()
-            .flatten()
+        SuppressionScope::covering(owner, organization)
             .filter_map(|scope| self.suppressions.get(&SuppressionKey { phone: phone.clone(), scope }))
             .find(|entry| entry.expires_at.is_none_or(|end| end > now))
             .map(|entry| entry.reason.clone())

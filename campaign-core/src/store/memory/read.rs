@@ -87,12 +87,14 @@ impl State {
     /// What the gates need to know about the person behind a contact.
     pub(super) fn facts(&self, contact: &Contact, since: Option<Timestamp>, now: Timestamp) -> ContactFacts {
         let phone = &contact.person.phone;
-        let suppressed = self.suppressed(phone, contact.owner, now);
+        let organization = self.organization(contact.owner);
+        let suppressed = self.suppressed(phone, contact.owner, organization, now);
         let mut recent: Vec<(Timestamp, Channel)> = Vec::new();
         if let Some(since) = since {
             let first = (phone.clone(), Owner::Campaign(CampaignId(i64::MIN)));
             let people = self.numbers.range(first..).take_while(|((number, _), _)| number == phone);
-            for person in people.filter_map(|(_, id)| self.contacts.get(id)) {
+            let own = people.filter(|((_, owner), _)| self.organization(*owner) == organization);
+            for person in own.filter_map(|(_, id)| self.contacts.get(id)) {
                 recent.extend(person.forgotten.iter().filter(|(at, _)| *at >= since));
                 let attempts = person.attempts.iter().filter_map(|id| self.attempts.get(id)).map(|entry| &entry.attempt);
                 // An open attempt of another contact may be handed over any moment; the contact's own is the one being decided on.

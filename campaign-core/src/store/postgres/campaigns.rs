@@ -82,7 +82,8 @@ pub(super) async fn restore(tx: &Tx, record: &CampaignRecord) -> Result<()> {
 async fn write(tx: &Tx, record: &CampaignRecord) -> Result<()> {
     let spec = &record.spec;
     tx.execute(
-        "UPDATE campaigns SET revision = $2, status = $3, campaign_type = $4, assistant_id = $5, name = $6, description = $7, record = $8
+        "UPDATE campaigns SET revision = $2, status = $3, campaign_type = $4, assistant_id = $5, name = $6, description = $7, record = $8,
+            organization = $9
          WHERE id = $1",
         params![
             record.id.0,
@@ -93,6 +94,7 @@ async fn write(tx: &Tx, record: &CampaignRecord) -> Result<()> {
             text(&spec.name),
             spec.description.as_deref().map(text),
             serde_json::to_string(record)?,
+            spec.organization,
         ],
     )
     .await?;
@@ -119,6 +121,9 @@ pub(super) async fn list(tx: &Tx, query: &CampaignQuery) -> Result<Page<Campaign
     filter.any("status", query.statuses.iter().map(|status| status.code()));
     if let Some(of) = &query.campaign_type {
         filter.add("campaign_type = ?", kind(of)?);
+    }
+    if let Some(organization) = query.organization {
+        filter.add("organization = ?", organization);
     }
     if let Some(assistant) = query.assistant_id {
         filter.add("assistant_id = ?", assistant);

@@ -70,7 +70,7 @@ pub(super) async fn add(tx: &Tx, add: &AddContacts, zones: &ZoneIds) -> Result<V
         known.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<std::result::Result<_, tokio_postgres::Error>>()?;
     let mut fresh: Vec<(i64, NewContact, ContactState)> = Vec::new();
     let mut updates: BTreeMap<i64, Vec<&NewContact>> = BTreeMap::new();
-    let suppressed = suppression::suppressed(tx, &phones, add.owner, add.now).await?;
+    let suppressed = suppression::suppressed(tx, &phones, add.owner, add.organization, add.now).await?;
     let unknown: HashSet<&str> = phones.iter().copied().filter(|phone| !known.contains_key(phone)).collect();
     let mut ids = next_ids(tx, "contact_ids", unknown.len()).await?.into_iter();
     let mut deltas = Deltas::default();

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::id::ContactId;
 use crate::outcome::{AttemptState, Channel};
 use crate::policy::gates::ContactFacts;
-use crate::store::codes::{Code, suppression_code, suppression_scope};
-use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery};
+use crate::store::codes::{Code, owner_code, suppression_code, suppression_scope};
+use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery, SuppressionScope};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -74,17 +74,26 @@ pub(super) async fn list(tx: &Tx, query: &SuppressionQuery) -> Result<Page<Suppr
     Ok(Page { items, total })
 }
 
-/// For each of these numbers that may not be contacted now the reason; an entry for everything comes first.
-pub(super) async fn suppressed(tx: &Tx, phones: &[&str], owner: Owner, now: Timestamp) -> Result<HashMap<String, String>> {
-    let scope = match owner {
-        Owner::Campaign(id) => id.0,
-        Owner::List(_) => 0,
+/// For each of these numbers that may not be contacted now the reason; an entry for everything comes first, then the organisation's. That
+/// of a campaign is looked up in passing; `of_list` is that of a list.
+pub(super) async fn suppressed(
+    tx: &Tx,
+    phones: &[&str],
+    owner: Owner,
+    of_list: Option<i64>,
+    now: Timestamp,
+) -> Result<HashMap<String, String>> {
+    let (scope, whole) = match owner {
+        Owner::Campaign(id) => (id.0, None),
+        Owner::List(_) => (0, Some(suppression_code(SuppressionScope::of(of_list)))),
     };
     let rows = tx
         .query(
             "SELECT DISTINCT ON (phone) phone, reason FROM suppressions
-             WHERE phone = ANY ($1) AND scope IN (0, $2) AND (expires_at IS NULL OR expires_at > $3) ORDER BY phone, scope",
-            params![phones.to_vec(), scope, stamp(now)],
+             WHERE phone = ANY ($1) AND scope IN (0, $2, coalesce($4, (SELECT -organization FROM campaigns WHERE id = $2)))
+                AND (expires_at IS NULL OR expires_at > $3)
+             ORDER BY phone, scope <> 0, scope",
+            params![phones.to_vec(), scope, stamp(now), whole],
         )
         .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
@@ -95,20 +104,22 @@ pub(super) async fn suppressed(tx: &Tx, phones: &[&str], owner: Owner, now: Time
 pub(super) async fn about(tx: &Tx, contacts: &[Contact], since: Option<Timestamp>, now: Timestamp) -> Result<Vec<ContactFacts>> {
     let Some(first) = contacts.first() else { return Ok(Vec::new()) };
     let phones: Vec<&str> = contacts.iter().map(|contact| contact.person.phone.as_str()).collect();
-    let suppressed = suppressed(tx, &phones, first.owner, now).await?;
+    let suppressed = suppressed(tx, &phones, first.owner, None, now).await?;
     let mut recent: HashMap<String, Vec<(Timestamp, Channel, Option<i64>)>> = HashMap::new();
     if let Some(since) = since {
         let rows = tx
             .query(
                 "SELECT c.phone, coalesce(a.started_at, a.start_at) AS at, a.channel, NULL::bigint AS open
-                 FROM contacts c JOIN attempts a ON a.contact_id = c.id
-                 WHERE c.phone = ANY ($1) AND a.state = $3 AND coalesce(a.started_at, a.start_at) >= $2
+                 FROM contacts c JOIN attempts a ON a.contact_id = c.id JOIN campaigns g ON g.id = c.owner
+                 WHERE c.phone = ANY ($1) AND g.organization IS NOT DISTINCT FROM (SELECT organization FROM campaigns WHERE id = $4)
+                    AND a.state = $3 AND coalesce(a.started_at, a.start_at) >= $2
                  UNION ALL
                  SELECT c.phone, coalesce(o.started_at, o.start_at), o.channel, c.id
-                 FROM contacts c JOIN open_attempts o ON o.contact_id = c.id
-                 WHERE c.phone = ANY ($1) AND coalesce(o.started_at, o.start_at) >= $2
+                 FROM contacts c JOIN open_attempts o ON o.contact_id = c.id JOIN campaigns g ON g.id = c.owner
+                 WHERE c.phone = ANY ($1) AND g.organization IS NOT DISTINCT FROM (SELECT organization FROM campaigns WHERE id = $4)
+                    AND coalesce(o.started_at, o.start_at) >= $2
                  ORDER BY at DESC, channel DESC",
-                params![phones, stamp(since), AttemptState::Settled.code() as i16],
+                params![phones, stamp(since), AttemptState::Settled.code() as i16, owner_code(first.owner)],
             )
             .await?;
         for row in &rows {

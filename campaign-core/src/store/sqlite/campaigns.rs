@@ -70,7 +70,8 @@ fn write(db: &Db, record: &CampaignRecord) -> Result<()> {
     let spec = &record.spec;
     db.conn
         .prepare_cached(
-            "UPDATE campaigns SET revision = ?2, status = ?3, campaign_type = ?4, assistant_id = ?5, name = ?6, description = ?7, record = ?8
+            "UPDATE campaigns SET revision = ?2, status = ?3, campaign_type = ?4, assistant_id = ?5, name = ?6, description = ?7, record = ?8,
+                organization = ?9
              WHERE id = ?1",
         )?
         .execute(params![
@@ -82,6 +83,7 @@ fn write(db: &Db, record: &CampaignRecord) -> Result<()> {
             spec.name,
             spec.description,
             serde_json::to_string(record)?,
+            spec.organization,
         ])?;
     Ok(())
 }
@@ -102,6 +104,9 @@ pub(super) fn list(db: &Db, query: &CampaignQuery) -> Result<Page<CampaignRecord
     filter.any("status", query.statuses.iter().map(|status| status.code()));
     if let Some(of) = &query.campaign_type {
         filter.add("campaign_type = ?", [Value::from(kind(of)?)]);
+    }
+    if let Some(organization) = query.organization {
+        filter.add("organization = ?", [Value::from(organization)]);
     }
     if let Some(assistant) = query.assistant_id {
         filter.add("assistant_id = ?", [Value::from(assistant)]);

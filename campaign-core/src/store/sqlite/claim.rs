@@ -8,7 +8,7 @@ use super::suppression::Facts;
 use super::writer::Writer;
 use super::{campaigns, contacts, nodes, read};
 use crate::campaign::CampaignStatus;
-use crate::contact::{Contact, ContactStatus, Reason};
+use crate::contact::{Contact, ContactStatus, Owner, Reason};
 use crate::id::{AttemptId, CampaignId, ContactId};
 use crate::outcome::{Attempt, AttemptState};
 use crate::policy::gates::Verdict;
@@ -72,7 +72,7 @@ fn pick(w: &mut Writer, request: &ClaimRequest, pacer: &mut Pacer<'_>, claims: &
     let most = u64::from(request.max) + 1_000;
     let horizon = micros(request.limits.horizon);
     let mut looked_at = 0;
-    let people = Facts::new(&w.db)?;
+    let people = Facts::new(&w.db, Owner::Campaign(request.campaign))?;
     let mut chunk = FIRST_CHUNK;
     for zone in &request.zones {
         let Some(zone) = w.db.zone_id(zone)? else { continue };

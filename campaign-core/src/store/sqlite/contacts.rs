@@ -39,7 +39,7 @@ pub(super) fn add(w: &mut Writer, add: &AddContacts) -> Result<Vec<Added>> {
         Owner::Campaign(id) => campaigns::current_run(&w.db, id)?,
         Owner::List(_) => 1,
     };
-    let people = Facts::new(&w.db)?;
+    let people = Facts::new(&w.db, add.owner)?.or_of(add.organization);
     let mut answer = Vec::with_capacity(add.contacts.len());
     for new in add.contacts.iter() {
         answer.push(add_one(w, add, new, run, people)?);
@@ -51,7 +51,7 @@ pub(super) fn add(w: &mut Writer, add: &AddContacts) -> Result<Vec<Added>> {
 
 fn add_one(w: &mut Writer, add: &AddContacts, new: &NewContact, run: u32, people: Facts) -> Result<Added> {
     let mut state = ContactState::new(run, add.now);
-    let facts = ContactFacts { suppressed: people.suppressed(&w.db, &new.phone, add.owner, add.now)?, recent: Vec::new() };
+    let facts = ContactFacts { suppressed: people.suppressed(&w.db, &new.phone, add.now)?, recent: Vec::new() };
     let suppressed = match gates::suppression(&facts) {
         Verdict::Never { reason } => {
             state.status = ContactStatus::Skipped;

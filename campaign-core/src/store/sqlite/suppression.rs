@@ -12,8 +12,8 @@ use crate::outcome::Channel;
 use crate::phone::PhoneNumber;
 use crate::policy::gates::ContactFacts;
 use crate::store::codes::Code;
-use crate::store::codes::{suppression_code, suppression_scope};
-use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery};
+use crate::store::codes::{owner_code, suppression_code, suppression_scope};
+use crate::store::{Page, Suppression, SuppressionKey, SuppressionQuery, SuppressionScope};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
@@ -81,48 +81,65 @@ pub(super) fn list(db: &Db, query: &SuppressionQuery) -> Result<Page<Suppression
     Ok(Page { items, total })
 }
 
-/// Looks people up for the gates. Asks nothing of an empty list, which is why it is made once per batch.
+/// Looks people up for the gates, for contacts of one owner. Made once per batch, because it asks nothing of an empty list and looks
+/// the owner's organisation up only once.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
     any_suppression: bool,
+    owner: Owner,
+    /// None of a list, of which only the engine knows.
+    organization: Option<i64>,
 }
 
 impl Facts {
-    pub(super) fn new(db: &Db) -> Result<Self> {
-        let mut statement = db.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM suppressions)")?;
-        Ok(Self { any_suppression: statement.query_row([], |row| row.get(0))? })
+    pub(super) fn new(db: &Db, owner: Owner) -> Result<Self> {
+        let mut statement = db.conn.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM suppressions), (SELECT organization FROM campaigns WHERE id = ?1)",
+        )?;
+        let (any_suppression, organization) = statement.query_row([owner_code(owner)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Self { any_suppression, owner, organization })
     }
 
-    /// The reason of the entry that covers this number now, the one for everything first.
-    pub(super) fn suppressed(self, db: &Db, phone: &PhoneNumber, owner: Owner, now: Timestamp) -> Result<Option<String>> {
+    /// The same for a list of this organisation; a campaign's own stays.
+    pub(super) fn or_of(self, organization: Option<i64>) -> Self {
+        match self.owner {
+            Owner::Campaign(_) => self,
+            Owner::List(_) => Self { organization, ..self },
+        }
+    }
+
+    /// The reason of the entry that covers this number now: the one for everything first, then the organisation's.
+    pub(super) fn suppressed(self, db: &Db, phone: &PhoneNumber, now: Timestamp) -> Result<Option<String>> {
         if !self.any_suppression {
             return Ok(None);
         }
         let mut statement = db.conn.prepare_cached(
-            "SELECT reason FROM suppressions WHERE phone = ?1 AND scope IN (0, ?2) AND (expires_at IS NULL OR expires_at > ?3)
-             ORDER BY scope LIMIT 1",
+            "SELECT reason FROM suppressions WHERE phone = ?1 AND scope IN (0, ?2, ?3) AND (expires_at IS NULL OR expires_at > ?4)
+             ORDER BY scope <> 0, scope LIMIT 1",
         )?;
-        let scope = match owner {
+        let own = match self.owner {
             Owner::Campaign(id) => id.0,
             Owner::List(_) => 0,
         };
-        Ok(statement.query_row(params![phone.as_str(), scope, micros(now)], |row| row.get(0)).optional()?)
+        let whole = suppression_code(SuppressionScope::of(self.organization));
+        Ok(statement.query_row(params![phone.as_str(), own, whole, micros(now)], |row| row.get(0)).optional()?)
     }
 
     /// Everything the gates ask about the person behind a contact. An open attempt of another contact may be handed over any moment
     /// and counts from its slot; the contact's own is the one being decided on.
     pub(super) fn about(self, db: &Db, contact: &Contact, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts> {
         let phone = &contact.person.phone;
-        let suppressed = self.suppressed(db, phone, contact.owner, now)?;
+        let suppressed = self.suppressed(db, phone, now)?;
         let mut recent = Vec::new();
         if let Some(since) = since {
             let mut statement = db.conn.prepare_cached(
+                // In this order: a person is in few campaigns, an organisation may have thousands.
                 "SELECT coalesce(a.started_at, a.start_at) AS at, a.channel
-                 FROM contacts c JOIN attempts a ON a.contact_id = c.id
-                 WHERE c.phone = ?1 AND (a.state = 2 OR (a.state IN (0, 1) AND c.id <> ?2)) AND at >= ?3
+                 FROM contacts c CROSS JOIN campaigns g ON g.id = c.owner CROSS JOIN attempts a ON a.contact_id = c.id
+                 WHERE c.phone = ?1 AND g.organization IS ?4 AND (a.state = 2 OR (a.state IN (0, 1) AND c.id <> ?2)) AND at >= ?3
                  ORDER BY at DESC, a.channel DESC",
             )?;
-            let mut rows = statement.query(params![phone.as_str(), contact.id.0, micros(since)])?;
+            let mut rows = statement.query(params![phone.as_str(), contact.id.0, micros(since), self.organization])?;
             while let Some(row) = rows.next()? {
                 recent.push((moment(row.get(0)?)?, Channel::decode(row.get(1)?)?));
             }
@@ -133,5 +150,5 @@ impl Facts {
 
 pub(super) fn facts(db: &Db, contact: ContactId, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts> {
     let contact = super::contacts::get(db, contact)?.ok_or_else(|| Error::not_found("contact", contact))?;
-    Facts::new(db)?.about(db, &contact, since, now)
+    Facts::new(db, contact.owner)?.about(db, &contact, since, now)
 }

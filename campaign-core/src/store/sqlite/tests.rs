@@ -20,7 +20,7 @@ fn contacts(owner: Owner, range: std::ops::Range<u32>) -> AddContacts {
         source: ContactSource::Api,
     };
     let (request_id, duplicates) = (Uuid::new_v4(), DuplicatePolicy::Skip);
-    AddContacts { request_id, owner, contacts: range.map(contact).collect(), duplicates, now: NOW }
+    AddContacts { request_id, owner, organization: None, contacts: range.map(contact).collect(), duplicates, now: NOW }
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub(super) async fn adding_twice_gives_one(desk: Desk) -> Checked {
     let add = AddContacts {
         request_id: Uuid::new_v4(),
         owner: Owner::Campaign(record.id),
+        organization: None,
         contacts: vec![person(1, "UTC"), person(2, "UTC")].into(),
         duplicates: DuplicatePolicy::Skip,
         now: at(0),
@@ -46,7 +47,7 @@ pub(super) async fn an_ended_campaign_takes_nobody(desk: Desk) -> Checked {
     let record = desk.running("Ended").await?;
     let owner = Owner::Campaign(record.id);
     let (contacts, duplicates) = (vec![person(1, "UTC")].into(), DuplicatePolicy::Skip);
-    let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts, duplicates, now: at(0) };
+    let add = AddContacts { request_id: Uuid::new_v4(), owner, organization: None, contacts, duplicates, now: at(0) };
     let first = desk.store.add_contacts(add.clone()).await?;
     desk.save(CampaignRecord { status: CampaignStatus::Cancelled, ..record.clone() }, at(1)).await?;
     let late = desk.add(owner, vec![person(2, "UTC")], at(2)).await;
@@ -70,7 +71,7 @@ pub(super) async fn known_numbers_follow_the_policy(desk: Desk) -> Checked {
     same("Skip keeps the old contact as it is", desk.add(owner, vec![new.clone()], at(1)).await?, vec![Added::Duplicate(id)])?;
     same("Skip keeps the old contact as it is", (*desk.contact(id).await?.person).clone(), old.clone())?;
     let duplicates = DuplicatePolicy::UpdateVariables;
-    let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts: vec![new].into(), duplicates, now: at(2) };
+    let add = AddContacts { request_id: Uuid::new_v4(), owner, organization: None, contacts: vec![new].into(), duplicates, now: at(2) };
     same("UpdateVariables answers Updated", desk.store.add_contacts(add).await?, vec![Added::Updated(id)])?;
     let contact = desk.contact(id).await?;
     const TAKEN: &str =

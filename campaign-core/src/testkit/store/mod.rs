@@ -18,6 +18,7 @@
 mod campaigns;
 mod contacts;
 mod model;
+mod organizations;
 mod people;
 mod reading;
 mod work;
@@ -131,6 +132,8 @@ list! {
         illegal_changes_are_refused, removing_spares_what_is_in_progress, bulk_changes_keep_to_their_limit, a_reset_begins_anew,
         the_untouched_are_removed;
     people: suppressed_numbers_are_skipped, suppressions_expire_and_are_replaced, suppressions_are_listed, facts_reach_over_campaigns;
+    organizations: campaigns_of_an_organisation_are_listed, an_organisation_suppresses_its_own, suppressions_of_organisations_are_listed,
+        recent_hand_offs_stay_within_an_organisation, a_callers_ledger_is_one_for_all;
     work: tokens_grow_and_leases_end, claims_follow_the_queue, claims_stop_at_the_horizon, a_claim_is_repeated, nothing_is_claimed_without_leave,
         gates_take_no_slot, concurrency_holds, slots_keep_their_distance, days_and_money_run_out, callers_take_turns, settling_ends_an_attempt,
         refused_and_unused_consume_nothing, stale_settlements_change_nothing, a_placed_attempt_keeps_its_reference,
@@ -248,7 +251,11 @@ impl Desk {
     }
 
     async fn draft(&self, name: &str) -> Result<CampaignRecord> {
-        let spec = CampaignSpec { name: name.to_owned(), ..CampaignSpec::default() };
+        self.draft_of(name, None).await
+    }
+
+    async fn draft_of(&self, name: &str, organization: Option<i64>) -> Result<CampaignRecord> {
+        let spec = CampaignSpec { name: name.to_owned(), organization, ..CampaignSpec::default() };
         self.store.create_campaign(NewCampaign { request_id: Uuid::new_v4(), spec, now: at(0) }).await
     }
 
@@ -258,13 +265,17 @@ impl Desk {
     }
 
     async fn running(&self, name: &str) -> Result<CampaignRecord> {
-        let record = self.draft(name).await?;
+        self.running_of(name, None).await
+    }
+
+    async fn running_of(&self, name: &str, organization: Option<i64>) -> Result<CampaignRecord> {
+        let record = self.draft_of(name, organization).await?;
         self.save(CampaignRecord { status: CampaignStatus::Running, ..record }, at(0)).await
     }
 
     async fn add(&self, owner: Owner, contacts: Vec<NewContact>, now: Timestamp) -> Result<Vec<Added>> {
         let duplicates = DuplicatePolicy::Skip;
-        self.store.add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, contacts: contacts.into(), duplicates, now }).await
+        self.store.add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, organization: None, contacts: contacts.into(), duplicates, now }).await
     }
 
     /// Adds so many people to a campaign, due at once, numbered from `first`.

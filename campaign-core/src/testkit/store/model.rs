@@ -95,8 +95,8 @@ impl Pair {
             open: Vec::new(),
             settled: Vec::new(),
         };
-        for name in ["First", "Second"] {
-            let (test, reference) = both!(pair, desk => desk.running(name));
+        for (name, organization) in [("First", Some(7)), ("Second", None), ("Third", Some(7))] {
+            let (test, reference) = both!(pair, desk => desk.running_of(name, organization));
             same(EQUAL, test.clone(), reference)?;
             pair.campaigns.extend(test);
         }
@@ -167,8 +167,9 @@ impl Pair {
         let count = self.below(8);
         let contacts: Vec<NewContact> =
             (0..count).map(|_| person(self.random.random_range(0..120), zones[self.random.random_range(0..3)])).collect();
+        let organization = self.chance(30).then_some(7);
         let duplicates = if self.chance(30) { DuplicatePolicy::UpdateVariables } else { DuplicatePolicy::Skip };
-        let add = AddContacts { request_id: Uuid::new_v4(), owner, contacts: contacts.into(), duplicates, now: at(self.now) };
+        let add = AddContacts { request_id: Uuid::new_v4(), owner, organization, contacts: contacts.into(), duplicates, now: at(self.now) };
         let (test, reference) = both!(self, desk => desk.store.add_contacts(add.clone()));
         if let Ok(added) = &test {
             self.contacts.extend(added.iter().filter(|added| matches!(added, Added::New(_))).copied().map(id_of));
@@ -269,7 +270,7 @@ impl Pair {
     }
 
     async fn save(&mut self) -> Checked {
-        let index = self.below(2);
+        let index = self.below(self.campaigns.len());
         let status = if self.chance(80) { CampaignStatus::Running } else { CampaignStatus::Paused };
         let record = CampaignRecord { status, ..self.campaigns[index].clone() };
         let guard = [None, Some(SaveGuard::NoOpenContacts), Some(SaveGuard::SomePendingContacts)][self.below(3)];
@@ -306,8 +307,9 @@ impl Pair {
     }
 
     async fn suppress(&mut self) -> Checked {
-        let scope = match self.below(2) {
+        let scope = match self.below(3) {
             0 => SuppressionScope::Everything,
+            1 => SuppressionScope::Organization(7 + i64::from(self.chance(20))),
             _ => SuppressionScope::Campaign(self.any_campaign().id),
         };
         let number = phone(self.random.random_range(0..120));

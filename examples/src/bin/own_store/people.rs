@@ -84,20 +84,20 @@ impl State {
         if let Some(Answer::Added(added)) = self.answered(add.request_id) {
             return Ok(added.clone());
         }
-        let run = match add.owner {
+        let (run, organization) = match add.owner {
             Owner::Campaign(id) => {
                 let record = self.campaign(id)?;
                 open_for_contacts(record)?;
-                record.run.number
+                (record.run.number, record.spec.organization)
             }
-            Owner::List(_) => 1,
+            Owner::List(_) => (1, add.organization),
         };
-        let added: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run)).collect();
+        let added: Vec<Added> = add.contacts.iter().map(|new| self.add_contact(add, new, run, organization)).collect();
         self.answer(add.request_id, Answer::Added(added.clone()));
         Ok(added)
     }
 
-    fn add_contact(&mut self, add: &AddContacts, new: &NewContact, run: u32) -> Added {
+    fn add_contact(&mut self, add: &AddContacts, new: &NewContact, run: u32, organization: Option<i64>) -> Added {
         if let Some(&id) = self.index.numbers.get(&(new.phone.clone(), add.owner)) {
             return match add.duplicates {
                 DuplicatePolicy::Skip => Added::Duplicate(id),
@@ -109,7 +109,8 @@ impl State {
         }
         let id = ContactId(self.next(Series::Contact));
         let mut state = ContactState::new(run, add.now);
-        let facts = ContactFacts { suppressed: self.suppressed(&new.phone, add.owner, add.now), recent: Vec::new() };
+        let suppressed = self.suppressed(&new.phone, add.owner, organization, add.now);
+        let facts = ContactFacts { suppressed, recent: Vec::new() };
         let verdict = gates::suppression(&facts);
         if let Verdict::Never { reason } = &verdict {
             enter(&mut state, ContactStatus::Skipped, add.now);
@@ -251,13 +252,17 @@ impl State {
         removed
     }
 
-    /// The reason of the suppression in force for a number, if there is one. One for everything goes first.
-    pub(crate) fn suppressed(&self, phone: &PhoneNumber, owner: Owner, now: Timestamp) -> Option<String> {
-        let own = match owner {
-            Owner::Campaign(id) => Some(SuppressionScope::Campaign(id)),
+    /// The organisation of an owner; none of a list, of which only the engine knows.
+    pub(crate) fn organization(&self, owner: Owner) -> Option<i64> {
+        match owner {
+            Owner::Campaign(id) => self.campaigns.get(&id).and_then(|record| record.spec.organization),
             Owner::List(_) => None,
-        };
-        let scopes = [Some(SuppressionScope::Everything), own].into_iter().flatten();
+        }
+    }
+
+    /// The reason of the suppression in force for a number, if there is one.
+    pub(crate) fn suppressed(&self, phone: &PhoneNumber, owner: Owner, organization: Option<i64>, now: Timestamp) -> Option<String> {
+        let scopes = SuppressionScope::covering(owner, organization);
         let mut entries = scopes.filter_map(|scope| self.suppressions.get(&(phone.clone(), scope)));
         entries.find(|entry| entry.expires_at.is_none_or(|end| end > now)).map(|entry| entry.reason.clone())
     }

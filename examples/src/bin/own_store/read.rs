@@ -23,6 +23,7 @@ impl State {
             let spec = &record.spec;
             (query.statuses.is_empty() || query.statuses.contains(&record.status))
                 && query.campaign_type.as_ref().is_none_or(|kind| spec.campaign_type == *kind)
+                && query.organization.is_none_or(|id| spec.organization == Some(id))
                 && query.assistant_id.is_none_or(|id| spec.assistant_id == Some(id))
                 && found(&query.search, [Some(spec.name.as_str()), spec.description.as_deref()])
         };
@@ -126,11 +127,14 @@ impl State {
     /// What the gates need to know about the person behind a contact.
     pub(crate) fn facts(&self, contact: &Contact, since: Option<Timestamp>, now: Timestamp) -> ContactFacts {
         let phone = &contact.person.phone;
+        let organization = self.organization(contact.owner);
         let mut recent: Vec<(Timestamp, Channel)> = Vec::new();
         if let Some(since) = since {
             let first = (phone.clone(), Owner::Campaign(CampaignId(i64::MIN)));
             let same_number = self.index.numbers.range(first..).take_while(|((number, _), _)| number == phone);
-            let attempts = same_number.flat_map(|(_, id)| self.tries(*id)).map(|entry| &entry.attempt);
+            // What happens in one organisation must not show in another.
+            let own = same_number.filter(|((_, owner), _)| self.organization(*owner) == organization);
+            let attempts = own.flat_map(|(_, id)| self.tries(*id)).map(|entry| &entry.attempt);
             // An open attempt of another contact may be handed over any moment; the contact's own is the one being decided on.
             let counted = attempts.filter(|attempt| match attempt.state {
                 AttemptState::Settled => true,
@@ -140,7 +144,7 @@ impl State {
             recent.extend(counted.map(|attempt| (handed_over_at(attempt), attempt.step.channel)).filter(|(at, _)| *at >= since));
             recent.sort_unstable_by(|a, b| b.cmp(a));
         }
-        ContactFacts { suppressed: self.suppressed(phone, contact.owner, now), recent }
+        ContactFacts { suppressed: self.suppressed(phone, contact.owner, organization, now), recent }
     }
 
     pub(crate) fn facts_of(&self, id: ContactId, since: Option<Timestamp>, now: Timestamp) -> Result<ContactFacts> {
