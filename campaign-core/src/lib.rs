@@ -2,11 +2,14 @@
 
 pub mod campaign;
 pub mod contact;
+pub mod conversation;
 pub mod dialer;
 pub mod engine;
 pub mod error;
 pub mod event;
 pub mod executor;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod id;
 pub mod import;
 pub mod outcome;

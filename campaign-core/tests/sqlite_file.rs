@@ -96,6 +96,31 @@ fn open_error(path: &Path) -> campaign_core::Error {
     error
 }
 
+/// A file of the first version of the schema: what came later is taken out again.
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let campaign = running(&store).await;
+    add(&store, &campaign, 0..3).await;
+    store.close().await.unwrap();
+    drop(store);
+    let old = "DROP INDEX campaigns_organization; ALTER TABLE campaigns DROP COLUMN organization;
+        UPDATE campaigns SET record = json_remove(record, '$.spec.organization'); PRAGMA user_version = 1;";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
+
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.campaign(campaign.id).await.unwrap(), Some(campaign.clone()), "it is of no organisation");
+    let token = node(&store).await;
+    assert_eq!(claim(&store, &campaign, token, 9).await.claimed.len(), 3);
+    let spec = CampaignSpec::call("new").organization(7).build().unwrap();
+    let new = store.create_campaign(NewCampaign { request_id: Uuid::new_v4(), spec, now: NOW }).await.unwrap();
+    let query = CampaignQuery { organization: Some(7), ..CampaignQuery::default() };
+    assert_eq!(store.campaigns(query).await.unwrap().items, [new]);
+    assert_eq!(store.campaigns(CampaignQuery::default()).await.unwrap().total, 2);
+}
+
 #[tokio::test]
 async fn what_was_answered_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();

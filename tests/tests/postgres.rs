@@ -11,8 +11,8 @@ use campaign_core::executor::{Executor, Hold, TokioExecutor};
 use campaign_core::id::{CampaignId, ListId};
 use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::store::{
-    AddContacts, AttemptQuery, ContactQuery, ContactStore, DuplicatePolicy, NewNode, PostgresOptions, PostgresStore, RenewNode, StoreClock,
-    Suppression, SuppressionScope, copy_store, open_store,
+    AddContacts, AttemptQuery, CampaignQuery, ContactQuery, ContactStore, DuplicatePolicy, NewCampaign, NewNode, PostgresOptions,
+    PostgresStore, RenewNode, StoreClock, Suppression, SuppressionScope, copy_store, open_store,
 };
 use campaign_core::{Engine, testkit};
 use campaign_tests::Recorder;
@@ -73,8 +73,36 @@ async fn many_nodes_make_the_schema_at_once() {
     assert_eq!(ids.len(), 1, "one store");
     let tokens: BTreeSet<_> = leases.iter().map(|lease| lease.token.epoch).collect();
     assert_eq!(tokens.len(), 8, "and eight tokens");
-    let versions = Server::shared().client().await.query(&format!("SELECT version FROM {schema}.schema_version"), &[]).await.unwrap();
-    assert_eq!(versions.len(), 1, "applied once");
+    let sql = format!("SELECT version FROM {schema}.schema_version ORDER BY version");
+    let versions = Server::shared().client().await.query(&sql, &[]).await.unwrap();
+    let versions: Vec<i32> = versions.iter().map(|row| row.get(0)).collect();
+    assert_eq!(versions, [1, 2], "each applied once");
+}
+
+/// A schema of the first version: what came later is taken out again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_an_earlier_version_is_brought_up_to_date() {
+    let schema = Server::schema();
+    let old = store(&schema).await;
+    let new = |name: &str, organization| NewCampaign {
+        request_id: Uuid::new_v4(),
+        spec: CampaignSpec { name: name.to_owned(), organization, ..CampaignSpec::default() },
+        now: now(),
+    };
+    let campaign = old.create_campaign(new("old", None)).await.unwrap();
+    old.close().await.unwrap();
+    let back = format!(
+        "SET search_path TO {schema}; ALTER TABLE campaigns DROP COLUMN organization; DELETE FROM schema_version WHERE version = 2;
+         UPDATE campaigns SET record = (record::jsonb #- '{{spec,organization}}')::text"
+    );
+    Server::shared().client().await.batch_execute(&back).await.unwrap();
+
+    let store = store(&schema).await;
+    assert_eq!(store.campaign(campaign.id).await.unwrap(), Some(campaign), "it is of no organisation");
+    let theirs = store.create_campaign(new("new", Some(7))).await.unwrap();
+    let query = CampaignQuery { organization: Some(7), ..CampaignQuery::default() };
+    assert_eq!(store.campaigns(query).await.unwrap().items, [theirs]);
+    assert_eq!(store.campaigns(CampaignQuery::default()).await.unwrap().total, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +234,10 @@ async fn texts_may_hold_what_the_server_cannot() {
         consent: None,
         source: ContactSource::Api,
     };
-    store.add_contacts(AddContacts { request_id, owner, organization: None, contacts: Arc::from([odd.clone()]), duplicates, now: now() }).await.unwrap();
+    store
+        .add_contacts(AddContacts { request_id, owner, organization: None, contacts: Arc::from([odd.clone()]), duplicates, now: now() })
+        .await
+        .unwrap();
     let page = store.contacts(ContactQuery::of(owner)).await.unwrap();
     let stored = &page.items.last().unwrap().person;
     assert_eq!(stored.name.as_deref(), Some("A\u{fffd}B"), "a text without what the server cannot keep");

@@ -178,6 +178,7 @@ fn requests_to_a_provider_are_shown_without_number_and_text() {
         not_after: Timestamp::UNIX_EPOCH,
         valid_until: None,
         local_hour: 9,
+        last_inbound_at: None,
         options: Arc::new(variables()),
     });
     debug(&FindRequest {

@@ -1,5 +1,6 @@
 //! The data a campaign is made from.
 
+use super::replies::ReplySettings;
 use crate::contact::Variables;
 use crate::error::Result;
 use crate::id::Money;
@@ -262,7 +263,8 @@ pub struct VoicemailSettings {
 
 debug_without!(VoicemailSettings { enable_voicemail_detection, leave_voicemail } hides { voicemail_message });
 
-/// A number or sender the campaign may use, with its own limits.
+/// A number or sender the campaign may use, with its own limits. What is used of them is counted over all campaigns that name the number,
+/// of whatever organisation: it is one line.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
@@ -366,6 +368,8 @@ pub struct CampaignSpec {
     pub caller_ids: Vec<CallerId>,
     /// Voicemail detection.
     pub voicemail: VoicemailSettings,
+    /// What happens when people answer back.
+    pub replies: ReplySettings,
     /// Seconds to let it ring, 1 to 600. Default 30.
     pub ring_timeout_seconds: u32,
     /// Longest call in seconds, 1 to 86400. Default 900. A call not settled by then plus a grace time is asked for with `find`.
@@ -379,7 +383,7 @@ pub struct CampaignSpec {
 debug_without!(CampaignSpec {
     name, description, campaign_type, organization, assistant_id, assistant_name, template_syntax, variable_mappings, available_variables, steps,
     max_attempts, retry_delay_minutes, retry, concurrent_limit, rate_limit_per_minute, calls_per_day, priority, time_zone, windows,
-    schedule, deadline, consent_required, frequency_caps, budget, cost_per_attempt, budget_threshold_percent, caller_ids, voicemail,
+    schedule, deadline, consent_required, frequency_caps, budget, cost_per_attempt, budget_threshold_percent, caller_ids, voicemail, replies,
     ring_timeout_seconds, max_duration_seconds
 } hides { templates, fallback_values, dialer_options, metadata });
 
@@ -416,6 +420,7 @@ impl Default for CampaignSpec {
             budget_threshold_percent: 80,
             caller_ids: Vec::new(),
             voicemail: VoicemailSettings::default(),
+            replies: ReplySettings::default(),
             ring_timeout_seconds: 30,
             max_duration_seconds: 900,
             dialer_options: Variables::new(),

@@ -1,5 +1,6 @@
 //! Whether a spec can be carried out: every field, with what it may be.
 
+use super::replies::ReplySettings;
 use super::spec::{CampaignSpec, CampaignType, RetryPolicy, Step};
 use crate::error::{Error, Result};
 use crate::id::Money;
@@ -64,6 +65,7 @@ impl CampaignSpec {
         within("budget_threshold_percent", self.budget_threshold_percent, 1..=100)?;
         self.callers()?;
         self.voicemail()?;
+        self.replies()?;
         within("ring_timeout_seconds", self.ring_timeout_seconds, 1..=600)?;
         within("max_duration_seconds", self.max_duration_seconds, 1..=86_400)
     }
@@ -146,6 +148,16 @@ impl CampaignSpec {
             at_least_one("caller_ids.concurrent_limit", caller.concurrent_limit).map_err(entry)?;
             at_least_one("caller_ids.rate_limit_per_minute", caller.rate_limit_per_minute).map_err(entry)?;
             at_least_one("caller_ids.calls_per_day", caller.calls_per_day).map_err(entry)?;
+        }
+        Ok(())
+    }
+
+    fn replies(&self) -> Result<()> {
+        let ReplySettings { opt_out_confirmation, help_message, .. } = &self.replies;
+        for (field, text) in [("replies.opt_out_confirmation", opt_out_confirmation), ("replies.help_message", help_message)] {
+            if text.as_ref().is_some_and(|text| text.chars().count() > 320) {
+                return Err(Error::invalid(field, "must have at most 320 characters"));
+            }
         }
         Ok(())
     }

@@ -3,9 +3,14 @@
 //! [`Dialer`] is what a provider implements; `docs/write-a-dialer.md` walks through one and [`crate::testkit`] proves it.
 //! [`SimulatedDialer`] is a seeded carrier, [`ScriptedDialer`] does what a test tells it.
 
+mod callback;
 mod scripted;
 mod simulated;
 
+pub use callback::{
+    AttemptRef, CallPlan, Callback, CallbackAnswer, CallbackError, CallbackRequest, CallbackResponse, Callbacks, InboundCall,
+    InboundMessage, News, OutboundMessage, Signal,
+};
 pub use scripted::{Recorded, Script, ScriptedDialer};
 pub use simulated::{CallMix, CarrierProfile, CarrierStats, HandOff, MessageMix, SimulatedDialer, Span, TalkTime};
 
@@ -121,13 +126,15 @@ pub struct DialRequest {
     pub valid_until: Option<Timestamp>,
     /// The local hour at the contact, 0 to 23, when the hand-off happens.
     pub local_hour: u8,
+    /// For WhatsApp: when the person last wrote to us; free text is allowed for 24 hours from then.
+    pub last_inbound_at: Option<Timestamp>,
     /// Options of the campaign for this dialer.
     pub options: Arc<Variables>,
 }
 
 debug_without!(DialRequest {
     attempt_id, key, campaign_id, campaign_name, contact_id, attempt_number, channel, to, assistant_id, ring_timeout, max_duration,
-    not_after, valid_until, local_hour
+    not_after, valid_until, local_hour, last_inbound_at
 } hides { from, contact_name, texts, variables, voicemail, options });
 
 /// Why a hand-off did not lead to an outcome. Two kinds that must not be confused: certainly not placed, or unknown.
@@ -228,6 +235,11 @@ pub trait Dialer: Send + Sync + 'static {
     /// # Errors
     /// An error means "ask again later".
     async fn find(&self, request: FindRequest) -> Result<Found>;
+
+    /// What the provider tells by itself. `None`: it has no callbacks, everything is learned by asking.
+    fn callbacks(&self) -> Option<&dyn Callbacks> {
+        None
+    }
 }
 
 /// What the engine gives a dialer for one attempt. Cheap to clone.
@@ -264,6 +276,12 @@ impl DialContext {
         self.0.progress(stage);
     }
 
+    /// The next news of this attempt from the provider's callbacks, whichever node they reached, from before the hand-off on. Never
+    /// resolves when there is none. Only a hint that saves asking: callbacks get lost, come twice and out of order.
+    pub async fn news(&self) -> News {
+        self.0.news().await
+    }
+
     /// Resolves when the attempt is to be given up.
     pub async fn cancelled(&self) {
         self.0.cancelled().await;
@@ -285,6 +303,10 @@ pub trait DialHost: Send + Sync + 'static {
     fn placed(&self, provider_ref: String) -> BoxFuture<'static, Result<()>>;
     /// Tells watchers.
     fn progress(&self, stage: &str);
+    /// The next news from callbacks; pending for ever where there are none.
+    fn news(&self) -> BoxFuture<'static, News> {
+        Box::pin(std::future::pending())
+    }
     /// Resolves when the attempt is to be given up.
     fn cancelled(&self) -> BoxFuture<'static, ()>;
     /// Whether the attempt is to be given up.

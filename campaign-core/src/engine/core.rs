@@ -2,6 +2,7 @@
 
 use super::active::Active;
 use super::builder::EngineOptions;
+use super::callbacks::{self, Mailboxes};
 use super::clock::Clock;
 use super::events::Hub;
 use super::settler::Ended;
@@ -94,6 +95,8 @@ pub(crate) struct Core {
     /// Held for reading from the last look at the change counter to the first poll of the dialer, for writing while a pause
     /// or cancellation is acknowledged: no hand-off follows an acknowledged pause.
     pub(crate) admission: RwLock<()>,
+    /// Who waits for news from callbacks.
+    pub(crate) mailboxes: Mailboxes,
     pub(crate) ended: mpsc::UnboundedSender<Ended>,
     /// Attempts claimed and not yet settled by this node.
     pub(crate) in_flight: AtomicUsize,
@@ -141,6 +144,7 @@ impl Core {
             read_at_change: Mutex::new(None),
             throttled_until: Mutex::new(None),
             admission: RwLock::new(()),
+            mailboxes: Mailboxes::default(),
             ended,
             in_flight: AtomicUsize::new(0),
             landed: Notify::new(),
@@ -152,6 +156,9 @@ impl Core {
         core.spawn(super::starts::finish_cancellations(Arc::clone(&core)));
         core.spawn(super::events::pump(Arc::clone(&core)));
         core.spawn(run::run(Arc::clone(&core)));
+        if core.dialer.callbacks().is_some() {
+            core.spawn(callbacks::collect(Arc::clone(&core)));
+        }
         if let Some(wakes) = core.store.wakes() {
             core.spawn(super::events::heed(Arc::clone(&core), wakes));
         }

@@ -1,13 +1,14 @@
 //! One attempt: wait for its slot, check the gates at that instant, dial.
 
 use super::active::Active;
+use super::callbacks::{Mailbox, NewsReader};
 use super::core::{Core, Phase};
-use super::plan;
 use super::recover::{self, Doubt};
 use super::settler::Ended;
+use super::{inbound, plan};
 use crate::campaign::{ContactView, Next};
 use crate::contact::{Contact, Variables};
-use crate::dialer::{DialContext, DialError, DialHost, DialRequest};
+use crate::dialer::{DialContext, DialError, DialHost, DialRequest, News};
 use crate::event::EventKind;
 use crate::id::{AttemptId, CampaignId, ContactId, NodeToken};
 use crate::outcome::{Attempt, Channel, Disposition, Outcome};
@@ -48,12 +49,15 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
             return;
         }
     };
+    // Open before the hand-off: a callback can overtake the answer to it.
+    let mailbox = Mailbox::open(&core, subject.attempt.id);
     let host = Arc::new(Host {
         core: Arc::clone(&core),
         token: subject.attempt.claimed_by,
         attempt: subject.attempt.id,
         campaign: subject.active.id(),
         contact: subject.contact.id,
+        news: mailbox.reader(),
     });
     let longest = request.ring_timeout + request.max_duration + core.capabilities.max_request_time + OVERTIME;
     let started_at = core.now();
@@ -73,7 +77,7 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
         }
     };
     drop(dial);
-    conclude(&core, subject, started_at, result).await;
+    conclude(&core, subject, started_at, result, &mailbox).await;
 }
 
 /// An attempt with everything needed to decide about it.
@@ -149,10 +153,16 @@ async fn admit(core: &Arc<Core>, subject: &mut Subject, changes: u64) -> Result<
         verdict => return Err(Box::new(plan::blocked(subject, now, verdict))),
     }
     // The policy names the template: user code, whose panic ends the contact, not the engine.
-    match catch_unwind(AssertUnwindSafe(|| compose(subject, now))) {
-        Ok(composed) => composed.map_err(|error| Box::new(plan::unusable(subject, &error))),
-        Err(_) => Err(Box::new(plan::panicked(subject))),
+    let mut request = match catch_unwind(AssertUnwindSafe(|| compose(subject, now))) {
+        Ok(composed) => composed.map_err(|error| Box::new(plan::unusable(subject, &error)))?,
+        Err(_) => return Err(Box::new(plan::panicked(subject))),
+    };
+    if request.channel == Channel::WhatsApp {
+        // Free text or a template: decided now, not when the campaign was planned.
+        let known = inbound::last_inbound_at(core, request.channel, request.from.as_deref(), &request.to).await;
+        request.last_inbound_at = known.map_err(|error| back(subject, "store_unavailable", error.message()))?;
     }
+    Ok(request)
 }
 
 /// Reads campaign, contact and suppression anew.
@@ -212,6 +222,7 @@ fn compose(subject: &Subject, now: Timestamp) -> Result<DialRequest> {
         not_after: attempt.not_after,
         valid_until,
         local_hour: u8::try_from(local.hour()).unwrap_or(0),
+        last_inbound_at: None,
         options: Arc::clone(&active.options),
     })
 }
@@ -220,7 +231,7 @@ fn compose(subject: &Subject, now: Timestamp) -> Result<DialRequest> {
 pub(crate) type Dialled = std::result::Result<Result<Outcome, DialError>, Box<dyn std::any::Any + Send>>;
 
 /// Turns what the dialer said into a settlement, or asks the provider when it is not certain.
-pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Timestamp, result: Dialled) {
+pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Timestamp, result: Dialled, mailbox: &Mailbox) {
     let now = core.now();
     match result {
         Ok(Ok(outcome)) if outcome.disposition == Disposition::Cancelled && core.phase() >= Phase::HangingUp => {
@@ -249,14 +260,14 @@ pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Tim
         }
         Ok(Err(DialError::InDoubt(error))) => {
             tracing::warn!(attempt = %subject.attempt.id, %error, "in doubt; the provider is asked");
-            recover::resolve(Arc::clone(core), subject, started_at, Doubt::Dialer).await;
+            recover::resolve(core, subject, started_at, Doubt::Dialer, mailbox).await;
         }
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
             tracing::error!(attempt = %subject.attempt.id, panic = what.as_deref().unwrap_or("?"), "the dialer panicked; the provider is asked");
             let message = "The dialer panicked.".to_owned();
             core.hub.send(subject.active.id(), now, EventKind::Error { code: Kind::User.to_string(), message });
-            recover::resolve(Arc::clone(core), subject, started_at, Doubt::Dialer).await;
+            recover::resolve(core, subject, started_at, Doubt::Dialer, mailbox).await;
         }
     }
 }
@@ -268,6 +279,7 @@ struct Host {
     attempt: AttemptId,
     campaign: CampaignId,
     contact: ContactId,
+    news: NewsReader,
 }
 
 impl DialHost for Host {
@@ -288,6 +300,11 @@ impl DialHost for Host {
     fn progress(&self, stage: &str) {
         let kind = EventKind::ContactProgress { contact_id: self.contact, attempt_id: self.attempt, stage: stage.to_owned() };
         self.core.hub.send(self.campaign, self.core.now(), kind);
+    }
+
+    fn news(&self) -> BoxFuture<'static, News> {
+        let news = self.news.clone();
+        Box::pin(async move { news.next().await })
     }
 
     fn cancelled(&self) -> BoxFuture<'static, ()> {

@@ -4,12 +4,14 @@
 
 mod active;
 mod builder;
+mod callbacks;
 mod clock;
 mod contacts;
 mod core;
 mod events;
 mod explain;
 mod handoff;
+mod inbound;
 mod lifecycle;
 mod node;
 mod plan;

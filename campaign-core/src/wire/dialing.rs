@@ -35,6 +35,7 @@ pub fn dial_request(request: &DialRequest) -> Object {
         not_after,
         valid_until,
         local_hour,
+        last_inbound_at,
         options,
     } = request;
     let NewContact { email, company, variables, .. } = &**variables;
@@ -65,6 +66,7 @@ pub fn dial_request(request: &DialRequest) -> Object {
     put("not_after", flat(not_after));
     put("valid_until", flat(valid_until));
     put("local_hour", flat(local_hour));
+    put("last_inbound_at", flat(last_inbound_at));
     put("options", flat(options));
     out
 }

@@ -24,8 +24,7 @@ mod spec;
 
 pub use args::{
     campaign_query, carrier, contact_query, execution_query, import_options, lint_options, options, preview, reexecution, schedule,
-    simulate_options, suppression, suppression_key, suppression_query,
-    suppression_scope, timeline_query,
+    simulate_options, suppression, suppression_key, suppression_query, suppression_scope, timeline_query,
 };
 pub use dialing::{capabilities, dial_error, dial_request, find_request, found, outcome, user_error, user_failure};
 pub use faults::error;

@@ -81,6 +81,13 @@ pub(super) fn list(db: &Db, query: &SuppressionQuery) -> Result<Page<Suppression
     Ok(Page { items, total })
 }
 
+/// Hand-offs to a number by campaigns of one organisation. Joined in this order (`CROSS` says so), because a person is in few campaigns
+/// and an organisation may have thousands.
+pub(super) const RECENT: &str = "SELECT coalesce(a.started_at, a.start_at) AS at, a.channel
+    FROM contacts c CROSS JOIN campaigns g ON g.id = c.owner CROSS JOIN attempts a ON a.contact_id = c.id
+    WHERE c.phone = ?1 AND g.organization IS ?4 AND (a.state = 2 OR (a.state IN (0, 1) AND c.id <> ?2)) AND at >= ?3
+    ORDER BY at DESC, a.channel DESC";
+
 /// Looks people up for the gates, for contacts of one owner. Made once per batch, because it asks nothing of an empty list and looks
 /// the owner's organisation up only once.
 #[derive(Clone, Copy)]
@@ -93,9 +100,8 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(db: &Db, owner: Owner) -> Result<Self> {
-        let mut statement = db.conn.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM suppressions), (SELECT organization FROM campaigns WHERE id = ?1)",
-        )?;
+        let mut statement =
+            db.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM suppressions), (SELECT organization FROM campaigns WHERE id = ?1)")?;
         let (any_suppression, organization) = statement.query_row([owner_code(owner)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Self { any_suppression, owner, organization })
     }
@@ -132,13 +138,7 @@ impl Facts {
         let suppressed = self.suppressed(db, phone, now)?;
         let mut recent = Vec::new();
         if let Some(since) = since {
-            let mut statement = db.conn.prepare_cached(
-                // In this order: a person is in few campaigns, an organisation may have thousands.
-                "SELECT coalesce(a.started_at, a.start_at) AS at, a.channel
-                 FROM contacts c CROSS JOIN campaigns g ON g.id = c.owner CROSS JOIN attempts a ON a.contact_id = c.id
-                 WHERE c.phone = ?1 AND g.organization IS ?4 AND (a.state = 2 OR (a.state IN (0, 1) AND c.id <> ?2)) AND at >= ?3
-                 ORDER BY at DESC, a.channel DESC",
-            )?;
+            let mut statement = db.conn.prepare_cached(RECENT)?;
             let mut rows = statement.query(params![phone.as_str(), contact.id.0, micros(since), self.organization])?;
             while let Some(row) = rows.next()? {
                 recent.push((moment(row.get(0)?)?, Channel::decode(row.get(1)?)?));

@@ -127,6 +127,7 @@ pub fn sample_request(number: i64, channel: Channel, now: Timestamp) -> DialRequ
         not_after: now + SignedDuration::from_secs(30),
         valid_until: None,
         local_hour: 11,
+        last_inbound_at: None,
         options: Arc::default(),
     }
 }

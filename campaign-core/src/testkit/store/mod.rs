@@ -275,7 +275,9 @@ impl Desk {
 
     async fn add(&self, owner: Owner, contacts: Vec<NewContact>, now: Timestamp) -> Result<Vec<Added>> {
         let duplicates = DuplicatePolicy::Skip;
-        self.store.add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, organization: None, contacts: contacts.into(), duplicates, now }).await
+        self.store
+            .add_contacts(AddContacts { request_id: Uuid::new_v4(), owner, organization: None, contacts: contacts.into(), duplicates, now })
+            .await
     }
 
     /// Adds so many people to a campaign, due at once, numbered from `first`.

@@ -102,7 +102,9 @@ pub(super) async fn facts_reach_over_campaigns(desk: Desk) -> Checked {
     desk.settle(token, done, at(43)).await?;
     let seen = recent(mine, Some(at(0))).await?;
     let newest_first = seen.len() == 2 && seen[0].0 > seen[1].0 && seen[1] == (at(10), Channel::Call);
-    hold("recent hand-offs to a number are those of all campaigns of the organisation, newest first", newest_first, || format!("{seen:?} came"))?;
+    hold("recent hand-offs to a number are those of all campaigns of the organisation, newest first", newest_first, || {
+        format!("{seen:?} came")
+    })?;
     same("recent hand-offs reach back to `since`", recent(mine, Some(at(15))).await?.len(), 1)?;
     same("without `since` no hand-offs are looked up", recent(mine, None).await?, vec![])?;
     // The same facts decide inside a claim.
