@@ -14,7 +14,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Option<IntCounterVec>,
     seconds: Option<HistogramVec>,
-    pub(crate) sockets: Option<IntGauge>,
+    sockets: Option<IntGauge>,
     campaigns: Option<IntGaugeVec>,
     in_flight: Option<IntGauge>,
     nodes: Option<IntGauge>,
@@ -71,6 +71,9 @@ impl Metrics {
             if let Some(campaigns) = &self.campaigns {
                 campaigns.with_label_values(&[status.as_str()]).set(i64::try_from(total).unwrap_or(i64::MAX));
             }
+        }
+        if let Some(sockets) = &self.sockets {
+            sockets.set(i64::try_from(state.sockets().total()).unwrap_or(i64::MAX));
         }
         let nodes = engine.nodes().await?;
         if let (Some(count), Some(in_flight)) = (&self.nodes, &self.in_flight) {

@@ -9,8 +9,8 @@ use axum::http::Request;
 use campaign_core::{Engine, Error, Kind, Result};
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
@@ -72,8 +72,8 @@ fn unreachable_address(error: std::io::Error) -> Error {
 async fn accept(listener: TcpListener, router: Router, state: AppState, stop: impl Future<Output = ()> + Send) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
     let mut stop = pin!(stop);
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
@@ -93,8 +93,8 @@ async fn accept(listener: TcpListener, router: Router, state: AppState, stop: im
         // Small answers at once: progress messages are small.
         let _ = stream.set_nodelay(true);
         let service = router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
-        let connection = graceful.watch(connection);
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = graceful.watch(connection.into_owned());
         state.engine().executor().spawn(Box::pin(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");

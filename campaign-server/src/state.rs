@@ -1,7 +1,7 @@
 //! What every handler has at hand.
 
 use crate::auth::Keys;
-use crate::live::Sockets;
+use crate::live::{Feeds, Sockets};
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
 use axum::extract::FromRef;
@@ -20,6 +20,7 @@ struct Parts {
     keys: Keys,
     metrics: Metrics,
     sockets: Sockets,
+    feeds: Feeds,
 }
 
 impl std::fmt::Debug for AppState {
@@ -33,7 +34,8 @@ impl AppState {
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
         let keys = Keys::new(Arc::clone(engine.store()), Arc::clone(engine.executor()));
         let sockets = Sockets::new(options.max_sockets);
-        Self(Arc::new(Parts { keys, metrics: Metrics::new(), sockets, engine, options }))
+        let feeds = Feeds::new(options.socket_buffer);
+        Self(Arc::new(Parts { keys, metrics: Metrics::new(), sockets, feeds, engine, options }))
     }
 
     /// The engine.
@@ -59,6 +61,11 @@ impl AppState {
     /// Open WebSockets.
     pub fn sockets(&self) -> &Sockets {
         &self.0.sockets
+    }
+
+    /// What campaigns tell their watchers.
+    pub fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     /// Now, by the engine's clock: the only one the server has.

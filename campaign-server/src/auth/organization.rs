@@ -2,14 +2,7 @@
 
 use campaign_core::campaign::CampaignSpec;
 
-/// The organisation a campaign belongs to.
+/// The organisation a campaign belongs to; `None`: the program's own.
 pub fn of_spec(spec: &CampaignSpec) -> Option<i64> {
-    spec.metadata.get("organization_id").and_then(serde_json::Value::as_i64)
-}
-
-/// Gives a campaign that is about to be created to an organisation.
-pub fn set(spec: &mut CampaignSpec, organization: Option<i64>) {
-    if let Some(organization) = organization {
-        spec.metadata.insert("organization_id".to_owned(), organization.into());
-    }
+    spec.organization
 }

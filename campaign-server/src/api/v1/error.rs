@@ -3,7 +3,7 @@
 use crate::error::{Failure, Fault, Shape};
 use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 
 /// The shape of API 1.
 pub(crate) struct FastApi;
@@ -22,6 +22,11 @@ impl Shape for FastApi {
     }
 }
 
+/// The schemas of errors.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Detail, ValidationError)))]
+pub(crate) struct Errors;
+
 /// An error in one sentence.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Detail {
@@ -39,6 +44,7 @@ pub(crate) struct ValidationError {
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer; it is made in `FastApi::body`")]
 pub(crate) enum ValidationDetail {
     /// The places.
     Places(Vec<Place>),

@@ -1,4 +1,9 @@
-//! Open WebSockets: how many there are, and on which campaign.
+//! Open WebSockets: how many there are, and on which campaign; and what they are told.
+
+mod feed;
+
+pub use feed::Feeds;
+pub(crate) use feed::{Heard, Notice, Subscription};
 
 use campaign_core::id::CampaignId;
 use parking_lot::Mutex;
