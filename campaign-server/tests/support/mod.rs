@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod replay;
+
 use campaign_core::Engine;
 use campaign_core::dialer::SimulatedDialer;
 use campaign_core::store::open_store;

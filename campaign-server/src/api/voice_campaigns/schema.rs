@@ -2,7 +2,7 @@
 //! a test checks every documented answer against these schemas.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
