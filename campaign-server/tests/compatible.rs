@@ -38,16 +38,20 @@ async fn belongings(server: &Server, key: &str) -> Vec<String> {
         assert!(answer.status < 300, "{path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()
     };
-    let campaign = post("/api/voice-campaigns", json!({"name": "n", "status": "draft", "calls_per_day": 5, "calling_hours_start": "00:00",
-        "calling_hours_end": "24:00", "system_prompt": "p", "script_template": "s"}))
+    let campaign = post(
+        "/api/voice-campaigns",
+        json!({"name": "n", "status": "draft", "calls_per_day": 5, "calling_hours_start": "00:00",
+        "calling_hours_end": "24:00", "system_prompt": "p", "script_template": "s"}),
+    )
     .await["id"]
-    .clone();
+        .clone();
     let lead = post("/api/voice-leads", json!({"campaign_id": campaign, "phone": "+12125550123"})).await["data"]["id"].clone();
     let batch = json!({"call_name": "n", "agent_id": "a", "agent_phone_number_id": "p", "recipients": [{"phone_number": "+34631021622"}],
         "scheduled_time_unix": 4_000_000_000_i64});
     let batch = post("/api/call-manager/submit", batch).await["data"].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let agent = text(&post("/api/campaigns", json!({"name": "n", "type": "voice", "phone_numbers": ["+12125550123"]})).await["campaign_id"]);
+    let agent =
+        text(&post("/api/campaigns", json!({"name": "n", "type": "voice", "phone_numbers": ["+12125550123"]})).await["campaign_id"]);
     let list = text(&post("/api/contact-lists", json!({"name": "n"})).await["list_id"]);
     let call = json!({"toPhoneNumbers": ["+12125550123"], "scheduledDateTime": "2090-01-01T00:00:00Z"});
     let call = text(&post("/api/scheduled-calls", call).await["campaign_id"]);
@@ -100,6 +104,22 @@ async fn each_api_shows_its_own_campaigns_only() {
     };
     assert_eq!((many("/api/voice-campaigns", "").await, many("/api/campaigns", "/campaigns").await), (1, 1));
     assert_eq!(many("/api/v1/campaigns", "/campaigns").await, 4);
+}
+
+#[tokio::test]
+async fn what_an_api_keeps_to_itself_is_not_shown_by_another() {
+    let server = Server::on("sqlite").await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    let body = json!({"name": "n", "status": "draft", "calls_per_day": 5, "calling_hours_start": "00:00", "calling_hours_end": "24:00",
+        "system_prompt": "p", "script_template": "s", "webhook_url": "https://hooks.example.com", "webhook_secret": "a-secret"});
+    let id = server.call(&key, "POST", "/api/voice-campaigns", Some(&body)).await.json()["id"].clone();
+    let path = format!("/api/v1/campaigns/{id}");
+    let patch = json!({"metadata": {"voice_campaigns": null, "ours": 1}});
+    let changed = server.call(&key, "PATCH", &path, Some(&patch)).await.json();
+    assert_eq!(changed["metadata"], json!({"ours": 1}));
+    let shown = server.call(&key, "GET", &format!("/api/voice-campaigns/{id}"), None).await;
+    assert!(!String::from_utf8(shown.body.clone()).unwrap().contains("a-secret"));
+    assert_eq!(shown.json()["webhook_secret_set"], true);
 }
 
 #[tokio::test]

@@ -294,9 +294,13 @@ impl Engine {
             let mut list = parse_list(document.value)?;
             list.name = name.map_or(list.name, |name| name.trim().to_owned());
             list.description = description.map(str::to_owned).or(list.description);
-            let value = serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
+            let value =
+                serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
             let expected_revision = Some(document.revision);
-            match core.guarded(core.store.put_document(PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision })).await {
+            match core
+                .guarded(core.store.put_document(PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision }))
+                .await
+            {
                 Ok(_) => return Ok(list),
                 Err(error) if error.kind() == Kind::Conflict => {}
                 Err(error) => return Err(error),

@@ -16,6 +16,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// The keys of all of them. API 1 shows a campaign's metadata; what these keep there is not for everybody who may read.
+pub(crate) const KEYS: [&str; 3] = ["voice_campaigns", "call_manager", "voice_agent"];
+
 /// Rows read at a time.
 const PAGE: u32 = 1000;
 /// How many campaigns are counted at once.

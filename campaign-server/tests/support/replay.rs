@@ -181,4 +181,3 @@ pub async fn replay(store: &str, conversation: &str) {
         step(&server, &document, &key, one, &mut saved).await;
     }
 }
-

@@ -1,8 +1,8 @@
 //! Batches: campaigns of calls with one attempt for each recipient.
 
 use super::check::{given, unix};
-use super::recipients::{self, Parted};
 use super::ids;
+use super::recipients::{self, Parted};
 use crate::api::owned;
 use crate::api::request;
 use crate::auth::Principal;
@@ -17,14 +17,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The key of the metadata that is this API's own.
-pub(super) const KEY: &str = "call_manager";
+pub(super) const KEY: &str = owned::KEYS[1];
 /// What a batch that has ended says to being cancelled.
 pub(super) const ENDED: &str = "Batch cannot be cancelled in current state";
 
 /// The campaign of a batch.
 fn spec(body: &Object, random: &str, organization: Option<i64>, rejected: &[Value]) -> Result<CampaignSpec, Fault> {
     let text = |name: &str| request::given(body, name).unwrap_or_default().to_owned();
-    let mut spec = CampaignSpec { name: text("call_name"), organization, template_syntax: TemplateSyntax::Brace, ..CampaignSpec::default() };
+    let mut spec =
+        CampaignSpec { name: text("call_name"), organization, template_syntax: TemplateSyntax::Brace, ..CampaignSpec::default() };
     // One call for each recipient, as many at once as is asked for; the pace is the provider's.
     spec.max_attempts = 1;
     spec.rate_limit_per_minute = None;

@@ -53,7 +53,9 @@ mod tests {
             let id = external(&random().unwrap(), number);
             assert_eq!((id.len(), campaign(&id)), (PREFIX.len() + 28, Some(number)));
         }
-        for wrong in ["", "btcal_", "btcal_7601k6qjf6dgecgbc9hkq9gtw97", "bt_7601k6qjf6dgecgbc9hkq9gtw977", "btcal_7601k6qjf6dgecgbc9hkq9gtu!!!"] {
+        for wrong in
+            ["", "btcal_", "btcal_7601k6qjf6dgecgbc9hkq9gtw97", "bt_7601k6qjf6dgecgbc9hkq9gtw977", "btcal_7601k6qjf6dgecgbc9hkq9gtu!!!"]
+        {
             assert_eq!(campaign(wrong), None, "{wrong}");
         }
     }

@@ -43,8 +43,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(proxy::cancel))
         .routes(routes!(proxy::status))
         .routes(routes!(proxy::recipients_stats));
-    let service =
-        OpenApiRouter::new().routes(routes!(service::submit)).routes(routes!(service::cancel)).routes(routes!(service::get));
+    let service = OpenApiRouter::new().routes(routes!(service::submit)).routes(routes!(service::cancel)).routes(routes!(service::get));
     let open = OpenApiRouter::new()
         .routes(routes!(proxy::health))
         .routes(routes!(service::health))

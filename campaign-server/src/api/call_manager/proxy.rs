@@ -1,9 +1,7 @@
 //! `/api/call-manager`: the proxy of a workspace. Batches are named by their internal number, and come with a database record.
 
 use super::error::{Proxy, Reply};
-use super::schema::{
-    BatchHealth, BatchInput, ProxyEnvelope, ProxyStatsEnvelope, ProxyStatusEnvelope,
-};
+use super::schema::{BatchHealth, BatchInput, ProxyEnvelope, ProxyStatsEnvelope, ProxyStatusEnvelope};
 use super::{batch, check, service};
 use crate::api::owned::moment;
 use crate::api::request::{Body, Caller, Params};

@@ -1,7 +1,7 @@
 //! `/api/campaigns` and `/api/campaigns/{id}`.
 
-use super::spec::{self, Given, KEY, Purpose, TYPES};
 use super::schema::{AgentCampaignEnvelope, AgentCampaignInput, AgentCampaigns, AgentCreated, AgentMessage};
+use super::spec::{self, Given, KEY, Purpose, TYPES};
 use super::{Reply, ids, lists, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};

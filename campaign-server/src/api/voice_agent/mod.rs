@@ -66,10 +66,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(phones::list))
         .routes(routes!(scheduled::list, scheduled::create))
         .routes(routes!(scheduled::get, scheduled::delete));
-    let uploads = OpenApiRouter::new()
-        .routes(routes!(uploads::numbers))
-        .routes(routes!(uploads::add))
-        .routes(routes!(uploads::remove));
+    let uploads = OpenApiRouter::new().routes(routes!(uploads::numbers)).routes(routes!(uploads::add)).routes(routes!(uploads::remove));
     // These prove themselves by Twilio's signature, which the dialer looks at.
     let hooks = OpenApiRouter::new()
         .routes(routes!(twilio::callback))

@@ -18,11 +18,8 @@ use serde_json::{Value, json};
 
 async fn show(state: &AppState, record: &CampaignRecord, progress: &Progress) -> Result<Value, Fault> {
     let config = owned::remembered(&record.spec, KEY, "config");
-    let numbers: Vec<String> = owned::contacts(state, Owner::Campaign(record.id))
-        .await?
-        .iter()
-        .map(|contact| contact.person.phone.as_str().to_owned())
-        .collect();
+    let numbers: Vec<String> =
+        owned::contacts(state, Owner::Campaign(record.id)).await?.iter().map(|contact| contact.person.phone.as_str().to_owned()).collect();
     let id = ids::write(record.id.0);
     let status = match record.status {
         CampaignStatus::Scheduled | CampaignStatus::Draft => "pending",

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The key of the metadata that is this API's own.
-pub(super) const KEY: &str = "voice_agent";
+pub(super) const KEY: &str = owned::KEYS[2];
 /// The kinds of campaigns.
 pub(super) const TYPES: &[&str] = &["voice", "sms", "whatsapp"];
 /// Contacts that are reached at once: the documents' batch.

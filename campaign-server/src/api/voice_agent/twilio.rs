@@ -37,12 +37,8 @@ pub(crate) async fn callback(State(state): State<AppState>, Path(name): Path<Str
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-    let request = CallbackRequest {
-        method: parts.method.to_string(),
-        url: parts.uri.to_string(),
-        headers: headers.collect(),
-        body: body.to_vec(),
-    };
+    let request =
+        CallbackRequest { method: parts.method.to_string(), url: parts.uri.to_string(), headers: headers.collect(), body: body.to_vec() };
     let answer = state.engine().callback(request).await;
     if answer.status == 404 { documented(&name, &body) } else { written(answer) }
 }

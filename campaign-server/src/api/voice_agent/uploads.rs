@@ -49,7 +49,9 @@ pub(crate) async fn numbers(State(state): State<AppState>, _: Caller<FastApi>, r
     let (people, report) = read.map_err(|error| unread(error, "Excel must have a column containing 'phone' in the header"))?;
     let mut seen = BTreeSet::new();
     let numbers: Vec<&str> = people.iter().map(|person| person.phone.as_str()).filter(|number| seen.insert(*number)).collect();
-    Ok(axum::Json(json!({ "success": true, "count": numbers.len(), "phone_numbers": numbers, "filename": name, "invalid": report.invalid })))
+    Ok(axum::Json(
+        json!({ "success": true, "count": numbers.len(), "phone_numbers": numbers, "filename": name, "invalid": report.invalid }),
+    ))
 }
 
 /// Puts the numbers of a file on a contact list.
@@ -75,7 +77,8 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     request: Request,
 ) -> Response {
-    carry_out(state, principal, id, request, |state, principal, id, form| async move { take_off(&state, &principal, &id, form).await }).await
+    carry_out(state, principal, id, request, |state, principal, id, form| async move { take_off(&state, &principal, &id, form).await })
+        .await
 }
 
 async fn carry_out<W>(

@@ -4,8 +4,8 @@ use super::campaigns::all;
 use super::error::{Reply, Voice, bad};
 use super::fields;
 use super::present::{self, Figures, rate};
-use super::schema::{VoiceActive, VoiceCompanyStats, VoicePage};
 use super::reports::{DAY, history};
+use super::schema::{VoiceActive, VoiceCompanyStats, VoicePage};
 use crate::api::owned::cents;
 use crate::api::request::{Caller, Params};
 use crate::state::AppState;
@@ -72,8 +72,13 @@ pub(crate) async fn list(
         "created_at" => found.reverse(),
         _ => found.sort_by(|a, b| order(sort, a, b, descending)),
     }
-    let page: Vec<Value> =
-        found.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(usize::try_from(limit).unwrap_or(50)).cloned().map(Value::Object).collect();
+    let page: Vec<Value> = found
+        .iter()
+        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+        .take(usize::try_from(limit).unwrap_or(50))
+        .cloned()
+        .map(Value::Object)
+        .collect();
     Ok(axum::Json(json!({ "total": found.len(), "offset": offset, "limit": limit, "data": page })))
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The key of the metadata that is this API's own.
-pub(super) const KEY: &str = "voice_campaigns";
+pub(super) const KEY: &str = owned::KEYS[0];
 /// The four places a campaign can be in.
 pub(super) const STATUSES: &[&str] = &["draft", "active", "paused", "completed"];
 /// What must be there on creation.
@@ -255,7 +255,8 @@ fn clock(text: &str) -> Option<String> {
     if matches!(text, "24:00" | "24:00:00") {
         return Some("24:00:00".to_owned());
     }
-    let shaped = matches!(text.len(), 5 | 8) && text.bytes().enumerate().all(|(at, byte)| if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
+    let shaped = matches!(text.len(), 5 | 8)
+        && text.bytes().enumerate().all(|(at, byte)| if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
     let time: Time = shaped.then(|| text.parse().ok())??;
     Some(time.strftime("%H:%M:%S").to_string())
 }
@@ -294,7 +295,6 @@ pub(super) fn create(read: &Object, organization: Option<i64>) -> Result<Campaig
     spec.max_duration_seconds = 300;
     let defaults = json!({
         "campaign_type": "outbound",
-        "ai_voice_language": "en-US",
         "company_id": organization.unwrap_or(1),
         "wanted": "draft",
     });
@@ -505,7 +505,8 @@ mod tests {
         assert_eq!((spec.calls_per_day, spec.priority, spec.max_attempts, spec.organization), (Some(50), Priority::High, 4, Some(3)));
         assert_eq!((spec.windows.allowed[0].start.as_str(), spec.windows.allowed[0].days.len()), ("09:00:00", 2));
         assert_eq!((spec.budget, spec.cost_per_attempt), (Some(Money::from_units(1000.0)), Money::from_units(0.5)));
-        assert_eq!((spec.dialer_options["voice_id"].as_str(), spec.dialer_options["language"].as_str()), (Some("v1"), Some("en-US")));
+        // What was not said is left to the agent.
+        assert_eq!((spec.dialer_options["voice_id"].as_str(), spec.dialer_options.get("language")), (Some("v1"), None));
         assert_eq!(memory(&spec)["company_id"], 3);
     }
 
@@ -522,7 +523,8 @@ mod tests {
 
     #[test]
     fn dates_and_rules_become_the_engines() {
-        let spec = made(json!({"start_date": "2030-02-15 09:00:00", "end_date": "2030-03-01 18:00:00", "time_zone": "America/New_York"})).unwrap();
+        let spec =
+            made(json!({"start_date": "2030-02-15 09:00:00", "end_date": "2030-03-01 18:00:00", "time_zone": "America/New_York"})).unwrap();
         assert!(matches!(&spec.schedule, Schedule::Once { scheduled_at, .. } if scheduled_at.to_string() == "2030-02-15T14:00:00Z"));
         assert_eq!(spec.deadline.unwrap().to_string(), "2030-03-01T23:00:00Z");
         let spec = made(json!({"start_date": "2030-02-15 10:30:00", "recurrence_rule": "FREQ=DAILY;INTERVAL=1"})).unwrap();

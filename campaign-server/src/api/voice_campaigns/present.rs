@@ -99,6 +99,9 @@ pub(super) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
     for name in OPTIONAL {
         put(name, memory.get(*name).cloned().unwrap_or_default());
     }
+    if !memory.contains_key("ai_voice_language") {
+        put("ai_voice_language", "en-US".into());
+    }
     for name in ["start_date", "end_date"] {
         let at = memory.get(name).and_then(Value::as_str).and_then(|text| fields::moment(text, &spec.time_zone, name).ok());
         put(name, at.map(moment).into());

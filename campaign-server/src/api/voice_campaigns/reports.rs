@@ -117,9 +117,8 @@ pub(crate) async fn performance(
         }
         ranked.push((record, own));
     }
-    ranked.sort_by(|(_, a), (_, b)| {
-        rate(b.successful, b.calls).total_cmp(&rate(a.successful, a.calls)).then_with(|| b.calls.cmp(&a.calls))
-    });
+    ranked
+        .sort_by(|(_, a), (_, b)| rate(b.successful, b.calls).total_cmp(&rate(a.successful, a.calls)).then_with(|| b.calls.cmp(&a.calls)));
     let calls: Vec<Value> = spans
         .iter()
         .map(|(interval, sum)| {

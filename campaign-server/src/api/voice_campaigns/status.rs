@@ -113,12 +113,7 @@ pub(crate) async fn patch(
 }
 
 /// One of the four actions: from where it is possible, and where it leads.
-async fn act(
-    state: &AppState,
-    principal: &crate::auth::Principal,
-    id: &str,
-    (verb, done, from, to): (&str, &str, &[&str], &str),
-) -> Reply {
+async fn act(state: &AppState, principal: &crate::auth::Principal, id: &str, (verb, done, from, to): (&str, &str, &[&str], &str)) -> Reply {
     let record = campaigns::own(state, principal, id).await?;
     let now = shown(&record);
     if !from.contains(&now) {

@@ -14,6 +14,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use campaign_core::contact::{NewContact, Owner};
+use campaign_core::phone::PhoneErrorCode;
 use campaign_core::store::DuplicatePolicy;
 use campaign_core::wire::Object;
 use serde_json::{Value, json};
@@ -79,7 +80,9 @@ async fn leads_of(state: &AppState, file: Upload) -> Result<Vec<Object>, Fault> 
     if let Some(error) = report.errors.first() {
         let reason = match error.code.as_str() {
             "missing_phone" => "Missing required fields: phone".to_owned(),
-            code if code.contains("phone") || code.contains("number") => format!("Invalid phone number format: line {}", error.line),
+            code if PhoneErrorCode::all().any(|known| known.as_str() == code) => {
+                format!("Invalid phone number format: line {}", error.line)
+            }
             _ => format!("line {}: {}", error.line, error.reason),
         };
         return Err(refuse(&reason));

@@ -89,8 +89,7 @@ pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): C
     let record = campaigns::own(&state, &principal, &id).await?;
     let contacts = owned::contacts(&state, Owner::Campaign(record.id)).await?;
     let with = |status: &str| contacts.iter().filter(|contact| shown_status(contact) == status).count();
-    let scores: Vec<f64> =
-        contacts.iter().filter_map(|contact| contact.person.variables.get("lead_score").and_then(score_of)).collect();
+    let scores: Vec<f64> = contacts.iter().filter_map(|contact| contact.person.variables.get("lead_score").and_then(score_of)).collect();
     let progress = state.engine().progress(record.id).await?;
     Ok(axum::Json(json!({
         "total_leads": contacts.len(),

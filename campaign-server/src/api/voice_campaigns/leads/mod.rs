@@ -112,9 +112,13 @@ fn row(lead: &Object, region: Option<&str>) -> Result<Object, Fault> {
     }
     let mut out = Object::new();
     out.insert("phone_number".to_owned(), phone.into());
-    for (name, field) in
-        [("first_name", "first_name"), ("last_name", "last_name"), ("email", "email"), ("company_name", "company"), ("timezone", "time_zone")]
-    {
+    for (name, field) in [
+        ("first_name", "first_name"),
+        ("last_name", "last_name"),
+        ("email", "email"),
+        ("company_name", "company"),
+        ("timezone", "time_zone"),
+    ] {
         if let Some(text) = text(name) {
             out.insert(field.to_owned(), text.into());
         }
@@ -161,12 +165,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// Adds leads to a campaign, and starts it when it waits for them.
-async fn add(
-    state: &AppState,
-    campaign: CampaignId,
-    leads: &[Object],
-    duplicates: DuplicatePolicy,
-) -> Result<ImportReport, Fault> {
+async fn add(state: &AppState, campaign: CampaignId, leads: &[Object], duplicates: DuplicatePolicy) -> Result<ImportReport, Fault> {
     let region = state.options().default_region.as_deref();
     let rows = leads.iter().map(|lead| row(lead, region)).collect::<Result<Vec<Object>, Fault>>()?;
     blacklist(state, campaign, leads, region).await?;
@@ -209,7 +208,9 @@ fn shown_status(contact: &Contact) -> &'static str {
         ContactStatus::InProgress => "in_progress",
         ContactStatus::Completed => "completed",
         ContactStatus::Skipped => "blacklisted",
-        ContactStatus::Failed | ContactStatus::NoAnswer | ContactStatus::Busy | ContactStatus::Voicemail | ContactStatus::Cancelled => "failed",
+        ContactStatus::Failed | ContactStatus::NoAnswer | ContactStatus::Busy | ContactStatus::Voicemail | ContactStatus::Cancelled => {
+            "failed"
+        }
     }
 }
 
