@@ -7,16 +7,20 @@ mod support;
 
 use campaign_server::auth::Scope;
 use serde_json::{Value, json};
-use support::Server;
-use support::replay::replay;
+use support::replay::replay_on;
+use support::{Prompt, Server};
+
+async fn replayed(store: &str, conversation: &str) {
+    replay_on(Server::with(store, Prompt, |_| {}).await, conversation).await;
+}
 
 macro_rules! contracts {
     ($($name:ident),*) => {
         mod sqlite {
-            $(#[tokio::test] async fn $name() { super::replay("sqlite", include_str!(concat!("compatible/", stringify!($name), ".json"))).await })*
+            $(#[tokio::test] async fn $name() { super::replayed("sqlite", include_str!(concat!("compatible/", stringify!($name), ".json"))).await })*
         }
         mod postgres {
-            $(#[tokio::test] async fn $name() { super::replay("postgres", include_str!(concat!("compatible/", stringify!($name), ".json"))).await })*
+            $(#[tokio::test] async fn $name() { super::replayed("postgres", include_str!(concat!("compatible/", stringify!($name), ".json"))).await })*
         }
         #[test]
         fn every_conversation_is_replayed() {
@@ -157,7 +161,7 @@ async fn an_hour_of_a_key_has_a_thousand_requests() {
 
 #[tokio::test]
 async fn a_spent_budget_pauses_the_campaign() {
-    let server = Server::on("sqlite").await;
+    let server = Server::with("sqlite", Prompt, |_| {}).await;
     let key = server.key(Scope::Write, Some(7)).await;
     let body = json!({"name": "n", "status": "draft", "calls_per_day": 50, "calling_hours_start": "00:00", "calling_hours_end": "24:00",
         "system_prompt": "p", "script_template": "Hello {customer_name}", "budget": 1.0, "cost_per_call": 0.5});

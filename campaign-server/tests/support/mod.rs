@@ -5,7 +5,8 @@
 pub mod replay;
 
 use campaign_core::Engine;
-use campaign_core::dialer::SimulatedDialer;
+use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SimulatedDialer};
+use campaign_core::outcome::{Channel, Disposition, Outcome};
 use campaign_core::store::open_store;
 use campaign_server::auth::{Keys, NewKey, Scope};
 use campaign_server::{Access, ServerOptions, serve};
@@ -138,6 +139,27 @@ impl Drop for Server {
             let _ = stop.send(());
         }
         self.engine.abort();
+    }
+}
+
+/// A carrier that reaches everybody at once, names each call and message, and leaves the price open.
+pub struct Prompt;
+
+#[campaign_core::async_trait]
+impl Dialer for Prompt {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, request: DialRequest, context: DialContext) -> Result<Outcome, DialError> {
+        let reference = format!("ref-{}", request.attempt_id);
+        context.placed(reference.clone()).await.map_err(DialError::InDoubt)?;
+        let outcome = if request.channel == Channel::Call { Outcome::answered(12) } else { Outcome::new(Disposition::Delivered) };
+        Ok(outcome.with_provider_ref(reference))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::Unknown)
     }
 }
 

@@ -172,7 +172,11 @@ async fn step(server: &Server, document: &Document, key: &str, step: &Value, sav
 }
 
 pub async fn replay(store: &str, conversation: &str) {
-    let server = Server::on(store).await;
+    replay_on(Server::on(store).await, conversation).await;
+}
+
+/// As [`replay`], on a server of one's own.
+pub async fn replay_on(server: Server, conversation: &str) {
     let document = Document::of(&server).await;
     let key = server.key(Scope::Write, Some(7)).await;
     let steps: Vec<Value> = serde_json::from_str(conversation).unwrap();
