@@ -16,10 +16,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use campaign_core::store::{DocumentQuery, PutDocument};
 use campaign_core::{Engine, Error, Kind};
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -34,8 +35,6 @@ const LONGEST: usize = 256;
 const ABANDONED: SignedDuration = SignedDuration::from_mins(30);
 /// Expired answers are removed at most this often.
 const TIDY_EVERY: i64 = 3600;
-/// When expired answers were last removed by this process, in seconds since the epoch.
-static TIDIED: AtomicI64 = AtomicI64::new(0);
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -146,11 +145,24 @@ impl Begun {
     }
 }
 
+/// Put into a request by a layer around the route: its handler asks [`begin`] itself.
+#[derive(Clone, Copy)]
+pub(crate) struct LooksItself;
+
+pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"))
+}
+
 /// The layer of the APIs: what is begun under a key is carried out to its end, also when the client has gone meanwhile.
 ///
-/// Uploads are left alone: their handler asks [`begin`] itself, once the file is there.
+/// Forms are left alone, and so are routes that say they [look themselves](LooksItself): a file is not read into memory. Their handlers
+/// ask [`begin`] once it is on the disk.
 pub(crate) async fn layer<S: Shape>(State(state): State<AppState>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(KEY) || is_multipart(request.headers()) {
+        return next.run(request).await;
+    }
+    if request.extensions().get::<LooksItself>().is_some() {
         return next.run(request).await;
     }
     let Some(principal) = request.extensions().get::<Principal>().cloned() else { return next.run(request).await };
@@ -166,23 +178,31 @@ pub(crate) async fn layer<S: Shape>(State(state): State<AppState>, request: Requ
         Err(fault) => return Failure::<S>::from(fault).into_response(),
     };
     let request = Request::from_parts(parts, Body::from(body));
-    let work = async move { begun.end(next.run(request).await).await };
-    to_the_end(&state, work).await.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    to_the_end::<S>(&state, Some(begun), async move { next.run(request).await }).await
 }
 
-/// Carries work out to its end whether or not somebody waits for it; `None` when it panicked.
-pub(crate) async fn to_the_end<T: Send + 'static>(state: &AppState, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+/// Carries out what was begun to its end, whether or not somebody waits for it, and keeps the answer. A panic is an answer too: the
+/// server failed.
+pub(crate) async fn to_the_end<S: Shape>(
+    state: &AppState,
+    begun: Option<Box<Begun>>,
+    work: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let failed = || Failure::<S>::from(Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")).into_response();
     let (send, receive) = oneshot::channel();
     state.engine().executor().spawn(Box::pin(async move {
+        let answer = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a handler panicked");
+            failed()
+        });
+        let answer = match begun {
+            Some(begun) => begun.end(answer).await,
+            None => answer,
+        };
         // Nobody waits any more when the client has gone.
-        let _ = send.send(work.await);
+        let _ = send.send(answer);
     }));
-    receive.await.ok()
-}
-
-pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"))
+    receive.await.unwrap_or_else(|_| failed())
 }
 
 /// SHA-256 over parts with their lengths, in hexadecimal digits.
@@ -204,9 +224,7 @@ async fn put(engine: &Engine, key: &str, kept: &Kept, revision: u64) -> campaign
 /// Removes expired answers now and then, beside the requests.
 fn tidy(state: &AppState) {
     let now = state.now();
-    let last = TIDIED.load(Ordering::Relaxed);
-    if now.as_second() - last < TIDY_EVERY || TIDIED.compare_exchange(last, now.as_second(), Ordering::Relaxed, Ordering::Relaxed).is_err()
-    {
+    if !state.is_time_to_tidy(now.as_second(), TIDY_EVERY) {
         return;
     }
     let engine = state.engine().clone();

@@ -42,6 +42,7 @@ pub(crate) fn with_state(state: AppState) -> Router {
         .with_state(state)
         .merge(openapi::routes(&document))
         .fallback(api::not_found)
+        .method_not_allowed_fallback(api::not_allowed)
         .layer(CatchPanicLayer::custom(api::panicked));
     // A path with a slash at its end is the same path. Redirects would not do: the published client follows none.
     let both = ServiceBuilder::new().layer(NormalizePathLayer::trim_trailing_slash()).service(inner);

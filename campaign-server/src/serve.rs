@@ -9,22 +9,21 @@ use axum::http::Request;
 use campaign_core::{Engine, Error, Kind, Result};
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections at once.
-const MOST_CONNECTIONS: usize = 20_000;
+const MOST_CONNECTIONS: u32 = 20_000;
 /// How long open requests are waited for when the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -70,10 +69,10 @@ fn unreachable_address(error: std::io::Error) -> Error {
 }
 
 async fn accept(listener: TcpListener, router: Router, state: AppState, stop: impl Future<Output = ()> + Send) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+    let (stopping, stopped) = watch::channel(false);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
     let mut stop = pin!(stop);
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
@@ -93,15 +92,27 @@ async fn accept(listener: TcpListener, router: Router, state: AppState, stop: im
         // Small answers at once: progress messages are small.
         let _ = stream.set_nodelay(true);
         let service = router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = graceful.watch(connection.into_owned());
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+        let mut stopped = stopped.clone();
         state.engine().executor().spawn(Box::pin(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = match select(connection.as_mut(), pin!(stopped.wait_for(|stopped| *stopped))).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => {
+                    // What is being answered is answered; the next request is not taken.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         }));
     }
     drop(listener);
-    select(pin!(graceful.shutdown()), pin!(state.sleep(DRAIN))).await;
+    let _ = stopping.send(true);
+    // Every place is free again when every connection has ended; WebSockets have left theirs already.
+    let all = room.acquire_many(MOST_CONNECTIONS);
+    select(pin!(all), pin!(state.sleep(DRAIN))).await;
 }

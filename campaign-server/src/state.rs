@@ -8,6 +8,7 @@ use axum::extract::FromRef;
 use campaign_core::Engine;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Shared by all handlers; cheap to clone.
@@ -21,6 +22,8 @@ struct Parts {
     metrics: Metrics,
     sockets: Sockets,
     feeds: Feeds,
+    /// When expired answers were last removed, in seconds since the epoch.
+    tidied: AtomicI64,
 }
 
 impl std::fmt::Debug for AppState {
@@ -35,7 +38,7 @@ impl AppState {
         let keys = Keys::new(Arc::clone(engine.store()), Arc::clone(engine.executor()));
         let sockets = Sockets::new(options.max_sockets);
         let feeds = Feeds::new(options.socket_buffer);
-        Self(Arc::new(Parts { keys, metrics: Metrics::new(), sockets, feeds, engine, options }))
+        Self(Arc::new(Parts { keys, metrics: Metrics::new(), sockets, feeds, tidied: AtomicI64::new(0), engine, options }))
     }
 
     /// The engine.
@@ -66,6 +69,12 @@ impl AppState {
     /// What campaigns tell their watchers.
     pub fn feeds(&self) -> &Feeds {
         &self.0.feeds
+    }
+
+    /// Whether expired answers are to be removed now: at most once in `every` seconds, and by one request only.
+    pub(crate) fn is_time_to_tidy(&self, now: i64, every: i64) -> bool {
+        let last = self.0.tidied.load(Ordering::Relaxed);
+        now - last >= every && self.0.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Now, by the engine's clock: the only one the server has.

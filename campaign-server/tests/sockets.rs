@@ -43,8 +43,8 @@ async fn say(socket: &mut Socket, message: Value) {
 
 async fn campaign(server: &Server, key: &str, contacts: usize) -> i64 {
     let contacts: Vec<Value> =
-        (0..contacts).map(|n| json!({ "phone_number": format!("+1212555{n:04}"), "name": format!("N{n}") })).collect();
-    let body = json!({ "name": "n", "campaign_type": "call", "assistant_id": 1, "concurrent_limit": 100, "rate_limit_per_minute": 60_000, "contacts": contacts });
+        (0..contacts).map(|n| json!({ "phone_number": format!("+1212{:07}", 5_550_000 + n), "name": format!("N{n}") })).collect();
+    let body = json!({ "name": "n", "campaign_type": "call", "assistant_id": 1, "concurrent_limit": "unlimited", "rate_limit_per_minute": "unlimited", "contacts": contacts });
     let answer = server.call(key, "POST", "/api/v1/campaigns", Some(&body)).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer.json()["id"].as_i64().unwrap()
@@ -197,13 +197,13 @@ async fn a_slow_reader_holds_nobody_and_is_told_what_it_missed() {
         options.socket_buffer = 16;
     })
     .await;
-    let id = campaign(&server, "", 3000).await;
-    let mut slow = server.socket(&format!("/ws/campaigns/{id}/progress"), &[]).await;
+    let id = campaign(&server, "", 6000).await;
+    let mut slow = server.slow_socket(&format!("/ws/campaigns/{id}/progress")).await;
     until(&mut slow, "initial_progress").await;
     server.call("", "POST", &format!("/api/v1/campaigns/{id}/start"), None).await;
     // It reads nothing while the whole campaign runs, and the campaign runs all the same.
     let progress = server.engine.wait(campaign_core::id::CampaignId(id)).await.unwrap();
-    assert_eq!(progress.completed_contacts, 3000);
+    assert_eq!(progress.completed_contacts, 6000);
     let seen = until(&mut slow, "missed").await;
     assert!(seen.last().unwrap()["count"].as_u64().unwrap() > 0);
     // Fresh counters follow, and the socket still works.

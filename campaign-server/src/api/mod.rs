@@ -17,7 +17,7 @@ use crate::limits;
 use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Response, StatusCode, Uri};
+use axum::http::{Response, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use serde_json::json;
@@ -52,10 +52,13 @@ fn behind<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState, bytes: us
 }
 
 /// No such path.
-pub(crate) async fn not_found(uri: Uri) -> axum::response::Response {
-    // A path may hold a number, so it is not repeated.
-    let _ = uri;
+pub(crate) async fn not_found() -> axum::response::Response {
     (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response()
+}
+
+/// The path is there, but not for this method.
+pub(crate) async fn not_allowed() -> axum::response::Response {
+    (StatusCode::METHOD_NOT_ALLOWED, axum::Json(json!({ "detail": "Method Not Allowed" }))).into_response()
 }
 
 /// A handler panicked: a defect of ours that must not take the process along. What it said stays in the log of the panic hook.

@@ -48,6 +48,8 @@ pub struct Feeds(Arc<Inner>);
 struct Inner {
     buffer: usize,
     state: Mutex<State>,
+    /// One watcher at a time begins, so that nobody goes on before the engine's events are read.
+    beginning: tokio::sync::Mutex<()>,
     /// A watcher has gone.
     left: Notify,
 }
@@ -101,7 +103,7 @@ impl Drop for Subscription {
 
 impl Feeds {
     pub(crate) fn new(buffer: usize) -> Self {
-        Self(Arc::new(Inner { buffer: buffer.max(16), state: Mutex::default(), left: Notify::new() }))
+        Self(Arc::new(Inner { buffer: buffer.max(16), state: Mutex::default(), beginning: tokio::sync::Mutex::new(()), left: Notify::new() }))
     }
 
     /// Watches a campaign. Everything committed after this returns is heard.
@@ -109,6 +111,7 @@ impl Feeds {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) async fn subscribe(&self, engine: &Engine, campaign: CampaignId) -> Result<Subscription> {
+        let _turn = self.0.beginning.lock().await;
         let (notices, start) = {
             let mut state = self.0.state.lock();
             let sender = state.campaigns.entry(campaign).or_insert_with(|| broadcast::Sender::new(self.0.buffer));

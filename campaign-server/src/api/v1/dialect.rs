@@ -81,6 +81,37 @@ const NULLABLE: &[&str] = &[
     "calls_per_day",
 ];
 
+/// What answers hold besides what can be given: a client that sends a whole object back changes nothing by these.
+const READ_ONLY: &[&str] = &[
+    "id",
+    "campaign_id",
+    "status",
+    "current_status",
+    "reason",
+    "reason_text",
+    "run",
+    "next_start",
+    "spec_version",
+    "revision",
+    "last_import_file_name",
+    "last_import_date",
+    "last_import_row_count",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "completed_at",
+    "total_contacts",
+    "completed_contacts",
+    "failed_contacts",
+    "metrics",
+    "message",
+    "success",
+    "task_id",
+    "scheduled_time",
+    "contacts_added",
+    "contact_errors",
+];
+
 /// Maps that an update replaces as a whole.
 const REPLACED: &[&str] = &["fallback_values", "variable_mappings", "available_variables"];
 
@@ -99,7 +130,9 @@ pub(crate) struct Parts {
 /// [`Kind::Invalid`] for composites that make no sense.
 pub(crate) fn parts(mut body: Object) -> Result<Parts> {
     let mut parts = Parts::default();
-    body.retain(|name, value| !value.is_null() || NULLABLE.contains(&name.as_str()));
+    body.retain(|name, value| {
+        !READ_ONLY.contains(&name.as_str()) && (!value.is_null() || NULLABLE.contains(&name.as_str()))
+    });
     body.remove("metadata").into_iter().for_each(|mut metadata| {
         if let Some(metadata) = metadata.as_object_mut() {
             metadata.remove(KEY);

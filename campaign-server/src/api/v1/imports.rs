@@ -221,33 +221,25 @@ async fn receive(
         return Err(Fault::refused("The file is empty").into());
     }
     let id = own.id();
-    // A JSON body passed through the layer that looks at keys; a form is told apart by its file.
     let fingerprint = || {
         let mappings = serde_json::to_vec(&upload.mappings).unwrap_or_default();
         idempotency::digest([uri.as_bytes(), upload.digest.clone().finish().as_ref(), &mappings])
     };
-    let begun = match is_multipart(&headers) {
-        false => None,
-        true => match idempotency::begin(&state, &headers, &principal, fingerprint).await? {
-            Verdict::Plain => None,
-            Verdict::First(begun) => Some(begun),
-            Verdict::Again(response) => return Ok(response),
-        },
+    let begun = match idempotency::begin(&state, &headers, &principal, fingerprint).await? {
+        Verdict::Plain => None,
+        Verdict::First(begun) => Some(begun),
+        Verdict::Again(response) => return Ok(response),
     };
     let work = {
         let state = state.clone();
         async move {
-            let answer = match carry_out(&state, id, upload).await {
+            match carry_out(&state, id, upload).await {
                 Ok(answer) => axum::Json(answer).into_response(),
                 Err(fault) => Failure::<FastApi>::from(fault).into_response(),
-            };
-            match begun {
-                Some(begun) => begun.end(answer).await,
-                None => answer,
             }
         }
     };
-    idempotency::to_the_end(&state, work).await.ok_or_else(|| Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error").into())
+    Ok(idempotency::to_the_end::<FastApi>(&state, begun, work).await)
 }
 
 async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::result::Result<Value, Fault> {

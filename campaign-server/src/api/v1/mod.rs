@@ -27,8 +27,10 @@ mod socket;
 mod templates;
 
 use super::{protected, protected_upload};
+use crate::idempotency::LooksItself;
 use crate::openapi::add_failures;
 use crate::state::AppState;
+use axum::Extension;
 use error::FastApi;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,9 +58,10 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(dnc::list, dnc::add, dnc::remove))
         .routes(routes!(socket::connections));
     let uploads = OpenApiRouter::new().routes(routes!(imports::import_data)).routes(routes!(imports::import_contacts));
+    let uploads = protected_upload::<FastApi>(uploads, state).route_layer(Extension(LooksItself));
     // WebSockets say themselves who is there, after they were opened: a refused upgrade has no close code.
     let sockets = OpenApiRouter::new().routes(routes!(socket::watch)).routes(routes!(socket::monitor));
-    let mut all = protected::<FastApi>(ordinary, state).merge(protected_upload::<FastApi>(uploads, state)).merge(sockets);
+    let mut all = protected::<FastApi>(ordinary, state).merge(uploads).merge(sockets);
     let document = all.get_openapi_mut();
     document.merge(error::Errors::openapi());
     add_failures(document, "Detail", "ValidationError");

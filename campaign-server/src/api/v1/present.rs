@@ -84,7 +84,8 @@ pub(crate) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
             if still_holds(spec, name, value) {
                 overlay(&mut out, name, value);
             }
-        } else if name != "made_steps" {
+        } else if name == "phone_number_id" || (name != "made_steps" && !out.contains_key(name)) {
+            // Nothing that was given stands in place of how things are.
             out.insert(name.clone(), value.clone());
         }
     }
@@ -94,7 +95,12 @@ pub(crate) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
 /// What was asked for, over what is so anyway. `schedule` and `settings` are objects whatever was given.
 fn overlay(out: &mut Object, name: &str, value: &Value) {
     match (out.get_mut(name), value) {
-        (Some(Value::Object(shown)), Value::Object(given)) => shown.extend(given.clone()),
+        // In a schedule null says "no hours"; anywhere else it was only not given.
+        (Some(Value::Object(shown)), Value::Object(given)) => {
+            let said = given.iter().filter(|(key, value)| !value.is_null() || name == "schedule" || !shown.contains_key(*key));
+            let said: Object = said.map(|(key, value)| (key.clone(), value.clone())).collect();
+            shown.extend(said);
+        }
         (_, Value::Null) => {}
         _ => {
             out.insert(name.to_owned(), value.clone());

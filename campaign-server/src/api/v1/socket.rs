@@ -235,7 +235,8 @@ impl Session {
         loop {
             let next = self.next(&mut tick).await;
             match next {
-                Next::Client(None | Some(Message::Close(_))) => return Ok(()),
+                Next::Client(None) => return Ok(()),
+                // A goodbye is answered by the next read, which then finds the socket closed.
                 Next::Client(Some(message)) => {
                     self.silent = 0;
                     if let Message::Text(text) = message {
