@@ -104,7 +104,7 @@ def client(url, sid, token):
     assert refused(lambda: api.calls(call.sid).update(twiml="<Response/>")) == (400, 21220)
     stranger = Client(sid, "another token")
     stranger.api.base_url = url
-    assert refused(lambda: stranger.calls.list()) == (401, 20003)
+    assert refused(lambda: stranger.calls(call.sid).fetch()) == (401, 20003)
     print(json.dumps({"client": "ok"}))
 
 

@@ -73,7 +73,11 @@ pub fn segments(text: &str) -> Segments {
     } else {
         match encoding {
             Encoding::Gsm7 => filled(text.chars().map(size), each),
-            Encoding::Ucs2 => filled(text.graphemes(true).flat_map(|cluster| whole(cluster, each)), each),
+            // A line break of two characters is the one cluster that may be cut.
+            Encoding::Ucs2 => {
+                let clusters = text.split_inclusive('\r').flat_map(|part| part.graphemes(true));
+                filled(clusters.flat_map(|cluster| whole(cluster, each)), each)
+            }
         }
     };
     Segments { encoding, units, segments }
