@@ -149,7 +149,7 @@ fn random_case(random: &mut Random) -> Case {
     }
     tail = format!("{tail}?{}", query.join("&"));
     let settings = (random.next(4) == 0).then_some(SHARED_KEY);
-    Case { base: random.one(BASES), tail, fields, body, secret: random.one(SECRETS), settings, signature: String::new() }
+    Case { base: random.one::<&str>(BASES), tail, fields, body, secret: random.one::<&str>(SECRETS), settings, signature: String::new() }
 }
 
 /// The request with one thing changed; 0 leaves it alone.
