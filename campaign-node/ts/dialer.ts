@@ -56,6 +56,8 @@ export interface DialRequest {
   validUntil: Date | null
   /** The local hour at the contact, 0 to 23. */
   localHour: number
+  /** For WhatsApp: when the person last wrote to us; free text is allowed for 24 hours from then. */
+  lastInboundAt: Date | null
   /** Options of the campaign for this dialer. */
   options: Data
 }
@@ -78,6 +80,8 @@ export interface FindRequest {
   now: Date
   /** The provider's reference, when it is known. */
   providerRef: string | null
+  /** References that belong to other attempts. */
+  otherRefs: string[]
 }
 
 /** How an attempt ended. */

@@ -42,6 +42,8 @@ export interface EngineOptions {
   doubtPatience?: number
   /** Events kept for a slow reader. Default 4096. */
   eventBuffer?: number
+  /** Whether messages to and from people are kept as conversations. Default true. */
+  conversations?: boolean
   /** Seed of retry jitter. Default 0. */
   seed?: number
 }

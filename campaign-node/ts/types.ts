@@ -218,6 +218,8 @@ export interface CampaignSpec {
   callerIds?: CallerId[]
   /** Voicemail detection, and the message to leave. */
   voicemail?: { enableVoicemailDetection?: boolean; leaveVoicemail?: boolean; voicemailMessage?: string | null }
+  /** What happens when people answer back. */
+  replies?: Data
   /** Seconds to let it ring, 1 to 600. Default 30. */
   ringTimeoutSeconds?: number
   /** Longest call in seconds, 1 to 86400. Default 900. */

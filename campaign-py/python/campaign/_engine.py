@@ -74,6 +74,7 @@ class EngineOptions(TypedDict, total=False):
     max_rate: Mapping[str, int]
     doubt_patience: float
     event_buffer: int
+    conversations: bool
     seed: int
     alone: bool
 
@@ -117,6 +118,7 @@ class CampaignFields(TypedDict, total=False):
     budget_threshold_percent: int
     caller_ids: Sequence[Mapping[str, Any]]
     voicemail: Mapping[str, Any]
+    replies: Mapping[str, Any]
     ring_timeout_seconds: int
     max_duration_seconds: int
     dialer_options: Mapping[str, Any]

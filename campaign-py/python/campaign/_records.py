@@ -207,6 +207,7 @@ class CampaignRecord(Record):
     budget_threshold_percent: int
     caller_ids: list[dict[str, Any]]
     voicemail: dict[str, Any]
+    replies: dict[str, Any]
     ring_timeout_seconds: int
     max_duration_seconds: int
     dialer_options: dict[str, Any]
