@@ -84,10 +84,11 @@ class DialRequest(Record):
     valid_until: datetime | None
     """A message must not leave the provider later than this."""
     local_hour: int
+    last_inbound_at: datetime | None
     options: dict[str, Any]
     """The campaign's ``dialer_options``."""
 
-    _times = frozenset({"not_after", "valid_until"})
+    _times = frozenset({"not_after", "valid_until", "last_inbound_at"})
 
     def _shown(self) -> dict[str, Any]:
         return {"attempt": self.attempt_id, "channel": self.channel, "to": masked(self.to)}
@@ -105,6 +106,7 @@ class FindRequest(Record):
     since: datetime
     now: datetime
     provider_ref: str | None
+    other_refs: list[str]
 
     _times = frozenset({"since", "now"})
 
