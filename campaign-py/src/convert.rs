@@ -176,9 +176,10 @@ fn number(value: f64) -> Result<Value, Refused> {
 fn name(key: &Bound<'_, PyAny>) -> Result<String, Refused> {
     match key.cast::<PyString>() {
         Ok(text) => chars(text),
-        Err(_) => match nested(key, DEEPEST)? {
-            Value::String(text) => Ok(text),
-            Value::Number(number) => Ok(number.to_string()),
+        Err(_) => match nested(key, DEEPEST) {
+            Ok(Value::String(text)) => Ok(text),
+            Ok(Value::Number(number)) => Ok(number.to_string()),
+            Err(own @ Refused { why: Err(_), .. }) => Err(own),
             _ => Err(Refused::new("the keys of a mapping must be texts")),
         },
     }

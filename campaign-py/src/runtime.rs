@@ -6,6 +6,7 @@ use crate::{adapters, convert};
 use campaign_core::dialer::{DialContext, DialRequest};
 use campaign_core::wire::{self, Object};
 use campaign_core::{Error, Kind};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -99,7 +100,8 @@ pub(crate) struct Inner {
     reader: PipeReader,
     next: AtomicU64,
     answers: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
-    contexts: Mutex<HashMap<u64, DialContext>>,
+    /// Of the dials that go on, with the moment after which they must not be begun.
+    contexts: Mutex<HashMap<u64, (DialContext, Timestamp)>>,
     running: Mutex<HashMap<u64, tokio::task::AbortHandle>>,
     engines: Mutex<Vec<campaign_core::Engine>>,
     closed: AtomicBool,
@@ -142,7 +144,7 @@ impl Inner {
 
     /// Asks a dialer.
     pub(crate) fn dial(self: &Arc<Self>, object: u64, request: DialRequest, context: DialContext) -> Question {
-        self.question(Some(context), |token| Item::Dial { token, object, request: Box::new(request) })
+        self.question(Some((context, request.not_after)), |token| Item::Dial { token, object, request: Box::new(request) })
     }
 
     /// Tells the loop that an object is not needed any more.
@@ -152,7 +154,7 @@ impl Inner {
         }
     }
 
-    fn question(self: &Arc<Self>, context: Option<DialContext>, item: impl FnOnce(u64) -> Item) -> Question {
+    fn question(self: &Arc<Self>, context: Option<(DialContext, Timestamp)>, item: impl FnOnce(u64) -> Item) -> Question {
         let (send, answer) = oneshot::channel();
         let token = self.token();
         self.answers.lock().insert(token, send);
@@ -359,23 +361,34 @@ impl Bridge {
         self.start(py, async move { Ok(engine::next_events(events).await) }, self.0.token())
     }
 
+    /// Asked right before user code dials. A hand-off that was given up meanwhile, or for which the loop or a thread came too late, does
+    /// not happen, and has its answer.
+    fn begin(&self, dial: u64) -> bool {
+        let Some((context, not_after)) = self.0.contexts.lock().get(&dial).cloned() else { return false };
+        let in_time = context.now() <= not_after && !context.is_cancelled();
+        if !in_time && let Some(send) = self.0.answers.lock().remove(&dial) {
+            let _ = send.send(Err(Failure::late()));
+        }
+        in_time
+    }
+
     /// A method of the context of a dial that is going on: `placed`, `sleep` or `cancelled`.
     fn context(&self, py: Python<'_>, dial: u64, method: String, argument: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let context = self.0.contexts.lock().get(&dial).cloned();
+        let context = self.0.contexts.lock().get(&dial).map(|(context, _)| context.clone());
         let argument = convert::to_json(argument)?;
         self.start(py, async move { adapters::context(context, &method, argument).await }, self.0.token())
     }
 
     /// Tells watchers how far a call is.
     fn progress(&self, dial: u64, stage: &str) {
-        if let Some(context) = self.0.contexts.lock().get(&dial) {
+        if let Some((context, _)) = self.0.contexts.lock().get(&dial) {
             context.progress(stage);
         }
     }
 
     /// The engine's clock for a dial, and whether it is to be given up.
     fn clock(&self, dial: u64) -> Option<(String, bool)> {
-        self.0.contexts.lock().get(&dial).map(|context| (context.now().to_string(), context.is_cancelled()))
+        self.0.contexts.lock().get(&dial).map(|(context, _)| (context.now().to_string(), context.is_cancelled()))
     }
 
     /// An engine that is done with does not hold up the end of the loop.
@@ -410,19 +423,10 @@ impl Bridge {
 }
 
 impl Bridge {
-    /// Whether user code is still to be called. What was given up while it waited for the event loop is not begun any more, and a
-    /// hand-off for which the loop came too late does not happen.
+    /// Whether user code is still to be called: what was given up while it waited for the event loop is not begun any more.
     fn is_wanted(&self, item: &Item) -> bool {
         match item {
-            Item::Call { token, .. } => self.0.answers.lock().contains_key(token),
-            Item::Dial { token, request, .. } => {
-                let Some(context) = self.0.contexts.lock().get(token).cloned() else { return false };
-                let wanted = context.now() <= request.not_after && !context.is_cancelled();
-                if !wanted && let Some(send) = self.0.answers.lock().remove(token) {
-                    let _ = send.send(Err(Failure::late()));
-                }
-                wanted
-            }
+            Item::Call { token, .. } | Item::Dial { token, .. } => self.0.answers.lock().contains_key(token),
             Item::Cancel { .. } | Item::Discard { .. } | Item::Done { .. } | Item::Progress { .. } => true,
         }
     }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
+from pathlib import Path
 
 import pytest
 
@@ -167,6 +168,33 @@ assert status == 0, status
 if isinstance(engine, campaign.BlockingEngine):
     assert engine.progress(made.id).total_contacts == 60
     engine.abort()
+"""
+    status, stderr = run(program)
+    assert status == 0, stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_leaves_the_files_of_the_parent_alone(tmp_path: Path) -> None:
+    """The child lets go of everything and ends; the parent's store is whole, and its campaign goes through."""
+    program = f"""
+import gc, sqlite3
+engine = campaign.BlockingEngine.open("sqlite://{tmp_path}/c.db", dialer=Quick())
+made = engine.create_campaign(name="n", **FAST)
+engine.import_contacts(made.id, PEOPLE)
+stream = engine.events(made.id)
+next(stream)
+child = os.fork()
+if child == 0:
+    del engine, made, stream
+    gc.collect()
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+engine.start(made.id)
+assert engine.wait(made.id).completed_contacts == 60
+assert engine.executions(made.id).total == 60
+engine.close()
+assert sqlite3.connect("{tmp_path}/c.db").execute("pragma integrity_check").fetchone() == ("ok",)
 """
     status, stderr = run(program)
     assert status == 0, stderr

@@ -59,7 +59,7 @@ async def test_values_that_mean_something(engine: campaign.Engine) -> None:
         (numpy.float32(0.5), 0.5),
         (numpy.bool_(True), True),
         (numpy.arange(3), [0, 1, 2]),
-        (numpy.datetime64("2999-01-01T12:00", "ns"), "2999-01-01T12:00:00.000000000"),
+        (numpy.datetime64("2099-01-01T12:00", "ns"), "2099-01-01T12:00:00.000000000"),
         (numpy.datetime64("NaT"), None),
         (pandas.Timestamp(moment), "2999-01-01T12:00:00+00:00"),
         (pandas.NaT, None),
@@ -130,7 +130,7 @@ async def test_numbers_that_a_frame_made_fractions_of(engine: campaign.Engine) -
 
     made = await engine.create_campaign(name="n")
     frame = pandas.DataFrame({"phone": [12125550123, None, 12125550124], "name": ["Ada", "Bob", "Cy"]})
-    report = await engine.import_contacts(made.id, frame)
+    report = await engine.import_contacts(made.id, frame, default_region="US")
     assert (report.imported, report.invalid) == (2, 1), report.errors
     assert [one.phone_number for one in await engine.list_contacts(made.id)] == ["+12125550123", "+12125550124"]
 

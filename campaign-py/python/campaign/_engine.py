@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from . import _native
-from ._errors import InvalidError
+from ._errors import ClosedError, InvalidError
 from ._loop import Link, link, plain
 from ._protocols import (
     STORE_METHODS,
@@ -843,7 +843,9 @@ class Engine:
 
     async def close(self) -> None:
         """:meth:`stop` without a limit of time, then closes the store. Closing again does nothing more."""
-        await self._call("close")
+        with contextlib.suppress(ClosedError):
+            # Somebody else closed it already.
+            await self._call("close")
         self._ended = True
         for number in self._registered:
             self._link.objects.pop(number, None)
@@ -1002,7 +1004,7 @@ def _paging(page: int | None, per_page: int | None, offset: int | None, limit: i
 
 
 def _entries(numbers: Any, **common: Any) -> list[dict[str, Any]]:
-    many: Iterable[Any] = [numbers] if isinstance(numbers, (str, Mapping)) else numbers
+    many: Iterable[Any] = numbers if isinstance(numbers, Iterable) and not isinstance(numbers, (str, bytes, Mapping)) else [numbers]
     entries: list[dict[str, Any]] = []
     for one in many:
         if isinstance(one, str):

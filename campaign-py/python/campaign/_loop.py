@@ -207,6 +207,8 @@ class Link:
 
     async def _run(self, token: int, method: str, begin: Callable[[], Awaitable[Any]], begun: list[int]) -> None:
         begun.append(token)
+        if method == "dial" and not self.bridge.begin(token):
+            return
         try:
             value = await begin()
         except BaseException as error:
@@ -227,6 +229,8 @@ class Link:
             task.exception()
 
     def _answer(self, token: int, method: str, work: Callable[[], Any]) -> None:
+        if method == "dial" and not self.bridge.begin(token):
+            return
         try:
             value = work()
         except BaseException as error:
