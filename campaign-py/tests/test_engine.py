@@ -313,7 +313,7 @@ def test_the_engine_is_the_same_in_every_language() -> None:
     rust, python = ({row[column] for row in rows} - {"-"} for column in (0, 1))
     methods: set[str] = set()
     source = root / "campaign-core" / "src"
-    for file in [*(source / "engine").glob("*.rs"), *(source / "simulate").glob("*.rs")]:
+    for file in [*(source / "engine").rglob("*.rs"), *(source / "simulate").glob("*.rs")]:
         inside = False
         for line in file.read_text().splitlines():
             inside = line == "impl Engine {" or (inside and line != "}")

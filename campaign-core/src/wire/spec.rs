@@ -19,7 +19,9 @@ pub fn spec(arguments: Object) -> Result<CampaignSpec> {
 
 fn without_nulls(object: &mut Object) {
     object.retain(|_, value| !value.is_null());
-    object.values_mut().filter_map(Value::as_object_mut).for_each(without_nulls);
+    // What is the program's own, or the dialer's, is kept as it was given.
+    let ours = object.iter_mut().filter(|(key, _)| !matches!(key.as_str(), "metadata" | "dialer_options"));
+    ours.filter_map(|(_, value)| value.as_object_mut()).for_each(without_nulls);
 }
 
 /// Flat arguments as a merge patch in the spec's own field names, for [`crate::Engine::patch_campaign`].
