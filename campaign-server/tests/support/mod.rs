@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use campaign_core::Engine;
-use campaign_core::dialer::SimulatedDialer;
+use campaign_core::dialer::{CarrierProfile, SimulatedDialer};
 use campaign_core::store::open_store;
 use campaign_server::auth::{Keys, NewKey, Scope};
 use campaign_server::{Access, ServerOptions, serve};
@@ -49,9 +49,10 @@ pub fn stores() -> [&'static str; 2] {
 }
 
 impl Server {
-    /// On a store of its own, with keys.
+    /// On a store of its own, with keys, and a carrier that answers at once and names its calls.
     pub async fn on(store: &str) -> Self {
-        Self::with(store, SimulatedDialer::instant(), |_| {}).await
+        let carrier = CarrierProfile { gives_reference: true, ..CarrierProfile::instant() };
+        Self::with(store, SimulatedDialer::new(carrier, 1), |_| {}).await
     }
 
     pub async fn with(store: &str, dialer: impl campaign_core::dialer::Dialer, change: impl FnOnce(&mut ServerOptions)) -> Self {
