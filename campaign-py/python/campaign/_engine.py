@@ -1004,7 +1004,8 @@ def _paging(page: int | None, per_page: int | None, offset: int | None, limit: i
 
 
 def _entries(numbers: Any, **common: Any) -> list[dict[str, Any]]:
-    many: Iterable[Any] = numbers if isinstance(numbers, Iterable) and not isinstance(numbers, (str, bytes, Mapping)) else [numbers]
+    alone = not isinstance(numbers, Iterable) or isinstance(numbers, (str, bytes, Mapping))
+    many = cast("Iterable[Any]", [numbers] if alone else numbers)
     entries: list[dict[str, Any]] = []
     for one in many:
         if isinstance(one, str):
