@@ -4,9 +4,10 @@ use crate::convert::{self, without_values};
 use crate::errors;
 use crate::runtime::{Bridge, Reply};
 use async_trait::async_trait;
+use campaign_core::assistant::{Answer, Assistant, Dialogue};
 use campaign_core::campaign::{Campaign, CampaignKind, CampaignRecord, CampaignSpec, ContactView, Next};
 use campaign_core::contact::{Contact, Owner, PlannedStep};
-use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
+use campaign_core::dialer::{Callbacks, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SendsOnly};
 use campaign_core::executor::SharedExecutor;
 use campaign_core::id::{AttemptId, CampaignId, ContactId, NodeToken};
 use campaign_core::outcome::{Attempt, Outcome};
@@ -68,6 +69,8 @@ pub(crate) struct JsDialer {
     pub(crate) capabilities: Capabilities,
     /// Whether it has `find`.
     pub(crate) can_find: bool,
+    /// Its `send`, when it has one.
+    pub(crate) sends: Option<SendsOnly>,
     pub(crate) clock: SharedExecutor,
 }
 
@@ -110,6 +113,59 @@ impl Dialer for JsDialer {
         let arguments = Value::Object(wire::find_request(&request));
         let found = self.object.call("find", &arguments, "the dialer's `find`").await.and_then(wire::found);
         found.inspect_err(|error| self.object.complain(&error.clone().with("attempt", request.attempt_id)))
+    }
+
+    fn callbacks(&self) -> Option<&dyn Callbacks> {
+        self.sends.as_ref().map(|sends| sends as &dyn Callbacks)
+    }
+}
+
+impl Object {
+    /// Its `send`, for messages outside of attempts.
+    pub(crate) fn sends(self) -> SendsOnly {
+        SendsOnly::new(move |message| {
+            let Self { bridge, id } = self.clone();
+            let mut question = bridge.ask(id, "send", &Value::Object(wire::outbound_message(&message)), None);
+            async move {
+                let sent = match question.reply().await {
+                    Ok(reply) => value(reply, "the dialer's `send`").map_err(DialError::InDoubt).and_then(wire::sent),
+                    Err(thrown) => Err(thrown.into_dial_error(&bridge)),
+                };
+                sent.inspect_err(|error| {
+                    if let DialError::InDoubt(error) = error {
+                        Self { bridge: Arc::clone(&bridge), id }.complain(error);
+                    }
+                })
+            }
+        })
+    }
+}
+
+/// An assistant written in JavaScript. Its answer is an object of the shell's, which is asked for one piece after the other.
+pub(crate) struct JsAssistant(pub(crate) Object);
+
+#[async_trait]
+impl Assistant for JsAssistant {
+    async fn answer(&self, dialogue: Dialogue) -> Result<Answer> {
+        let made = self.0.call("answer", &wire::dialogue(&dialogue), "the assistant's `answer`").await;
+        let id = convert::read("answer", made.inspect_err(|error| self.0.complain(error))?)?;
+        let answer = Arc::new(Dropped(Object { bridge: Arc::clone(&self.0.bridge), id }));
+        Ok(wire::answer(move || {
+            let answer = Arc::clone(&answer);
+            async move {
+                let piece = answer.0.call("next", &Value::Null, "the assistant's answer").await;
+                piece.inspect_err(|error| answer.0.complain(error))
+            }
+        }))
+    }
+}
+
+/// An object that the shell forgets when nobody needs it any more.
+struct Dropped(Object);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.bridge.send(&("drop", self.0.id));
     }
 }
 

@@ -1,9 +1,12 @@
 //! The engine behind the shell: one method that takes every call by its name.
 
-use crate::adapters::{JsDialer, JsKind, JsReader, JsStore, Object};
+use crate::adapters::{JsAssistant, JsDialer, JsKind, JsReader, JsStore, Object};
 use crate::convert::{self, Arguments, read};
 use crate::runtime::{Bridge, runtime};
+use campaign_core::assistant::Assistant;
+use campaign_core::assistant::relay::Spoken;
 use campaign_core::dialer::Dialer;
+use campaign_core::engine::RelayCommand;
 use campaign_core::executor::{SharedExecutor, TokioExecutor};
 use campaign_core::id::{AttemptId, CampaignId, ContactId, ListId};
 use campaign_core::import::{ImportOptions, ImportSource};
@@ -18,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// Events handed over at once, so that a burst costs few crossings.
 const EVENTS_AT_ONCE: usize = 256;
@@ -26,16 +29,26 @@ const EVENTS_AT_ONCE: usize = 256;
 /// A reader of events, and how it is told to stop.
 type Reader = (Arc<tokio::sync::Mutex<EventStream>>, Arc<Notify>);
 
+/// How the session of a relay is told what to do, until it is over, and where it hears of it, until it begins.
+type Relay = (Option<mpsc::UnboundedSender<RelayCommand>>, Option<mpsc::UnboundedReceiver<RelayCommand>>);
+
+fn told() -> Relay {
+    let (commands, obeyed) = mpsc::unbounded_channel();
+    (Some(commands), Some(obeyed))
+}
+
 /// One engine of one JavaScript thread.
 pub(crate) struct Host {
     pub(crate) bridge: Arc<Bridge>,
     engine: Mutex<Option<Engine>>,
     readers: Mutex<HashMap<u32, Reader>>,
+    /// The sessions of relays, by the numbers of their watchers.
+    relays: Mutex<HashMap<u32, Relay>>,
 }
 
 impl Host {
     pub(crate) fn new(bridge: Arc<Bridge>) -> Arc<Self> {
-        Arc::new(Self { bridge, engine: Mutex::default(), readers: Mutex::default() })
+        Arc::new(Self { bridge, engine: Mutex::default(), readers: Mutex::default(), relays: Mutex::default() })
     }
 
     /// Carries out a call and sends what it came to.
@@ -63,6 +76,7 @@ impl Host {
         }
         self.bridge.end();
         self.readers.lock().clear();
+        self.relays.lock().clear();
     }
 
     fn engine(&self) -> Result<Engine> {
@@ -81,25 +95,37 @@ impl Host {
         }
     }
 
-    /// The dialer that is meant: the simulated carrier, or an object of the user's.
-    pub(crate) fn dialer(&self, mut dialer: Arguments, clock: SharedExecutor) -> Result<Arc<dyn Dialer>> {
-        if let Some(carrier) = dialer.take::<Option<wire::Object>>("simulated")? {
-            return Ok(Arc::new(wire::carrier(carrier)?));
-        }
-        let can_find = dialer.take("can_find")?;
-        let capabilities = wire::capabilities(dialer.object("capabilities")?, can_find)?;
-        Ok(Arc::new(JsDialer { object: self.object(dialer.take("object")?), capabilities, can_find, clock }))
+    /// The dialer that is meant: one by configuration, or an object of the user's.
+    pub(crate) fn dialer(&self, dialer: Value, clock: &SharedExecutor) -> Result<Arc<dyn Dialer>> {
+        let mut own = |dialer| {
+            let mut dialer = Arguments(dialer);
+            let can_find = dialer.take("can_find")?;
+            let capabilities = wire::capabilities(dialer.object("capabilities")?, can_find)?;
+            let object = self.object(dialer.take("object")?);
+            let sends = dialer.take::<bool>("can_send")?.then(|| object.clone().sends());
+            Ok(Arc::new(JsDialer { object, capabilities, can_find, sends, clock: Arc::clone(clock) }) as Arc<dyn Dialer>)
+        };
+        wire::dialer(dialer, &mut own)
     }
 
     async fn open(&self, mut arguments: Arguments) -> Result<Value> {
         let options = wire::options(arguments.object("options")?)?;
         let store = self.store(arguments.take("store")?).await?;
         let executor = TokioExecutor::on(runtime().handle().clone());
-        let dialer = self.dialer(Arguments(arguments.object("dialer")?), Arc::new(executor.clone()))?;
+        let clock: SharedExecutor = Arc::new(executor.clone());
+        let dialer = self.dialer(arguments.take("dialer")?, &clock)?;
+        let mut own = |mut object: wire::Object| {
+            let object = self.object(read("assistant", object.remove("object").unwrap_or_default())?);
+            Ok(Arc::new(JsAssistant(object)) as Arc<dyn Assistant>)
+        };
+        let assistant = arguments.take::<Option<Value>>("assistant")?.map(|given| wire::assistant(given, &mut own)).transpose()?;
         let kinds: BTreeMap<String, u32> = arguments.take("kinds")?;
         let mut builder = Engine::builder().shared_store(store).shared_dialer(dialer).executor(executor).options(|own| *own = options);
         for (name, id) in kinds {
             builder = builder.campaign_kind(name, JsKind(self.object(id)));
+        }
+        if let Some(assistant) = assistant {
+            builder = builder.shared_assistant(assistant);
         }
         *self.engine.lock() = Some(builder.build().await?);
         Ok(Value::Null)
@@ -158,6 +184,9 @@ impl Host {
         }
         let engine = self.engine()?;
         if let Some(answer) = self.events(&engine, method, &mut arguments).await? {
+            return Ok(answer);
+        }
+        if let Some(answer) = self.people(&engine, method, &mut arguments).await? {
             return Ok(answer);
         }
         if let Some(answer) = self.contacts(&engine, method, &mut arguments, bytes).await? {
@@ -306,6 +335,51 @@ impl Host {
                 let mut csv = Vec::new();
                 engine.export_suppressions(&mut csv).await?;
                 String::from_utf8_lossy(&csv).into_owned().into()
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What is to happen in the session of a relay; nothing ends it. Told before it has begun, it waits.
+    pub(crate) fn command(&self, relay: u32, command: Option<&str>) -> Result<Value> {
+        let command = command.map(|text| wire::relay_command(serde_json::from_str(text).unwrap_or_default())).transpose()?;
+        let mut relays = self.relays.lock();
+        let (commands, _) = relays.entry(relay).or_insert_with(told);
+        match (commands.as_ref(), command) {
+            // A session that has just ended obeys no more.
+            (Some(commands), Some(command)) => drop(commands.send(command)),
+            (_, None) => *commands = None,
+            (None, Some(_)) => {}
+        }
+        Ok(Value::Null)
+    }
+
+    async fn carry(&self, engine: &Engine, relay: u32, setup: &str) -> Result<Vec<Spoken>> {
+        let obeyed = self.relays.lock().entry(relay).or_insert_with(told).1.take();
+        let obeyed = obeyed.ok_or_else(|| Error::new(Kind::Internal, "a relay is carried once"))?;
+        engine.relay(setup).await?.carry(obeyed, |frame| self.bridge.send(&("tell", relay, frame))).await
+    }
+
+    /// People who answer back.
+    async fn people(&self, engine: &Engine, method: &str, arguments: &mut Arguments) -> Result<Option<Value>> {
+        Ok(Some(match method {
+            "callback" => wire::callback_response(&engine.callback(wire::callback_request(arguments.object("request")?)?).await),
+            "is_signed" => engine.is_signed(&wire::callback_request(arguments.object("request")?)?).into(),
+            "receive_message" => wire::message(&engine.receive_message(wire::inbound_message(arguments.object("message")?)?).await?),
+            "send_message" => wire::message(&engine.send_message(wire::send_message(arguments.object("message")?)?).await?),
+            "conversations" => {
+                let found = engine.conversations(wire::conversation_query(arguments.object("query")?)?).await?;
+                found.iter().map(wire::conversation).collect()
+            }
+            "messages" => {
+                let (conversation, paging) = wire::message_query(arguments.object("query")?)?;
+                wire::page(&engine.messages(&conversation, paging).await?, wire::message)
+            }
+            "relay" => {
+                let (relay, setup) = (arguments.take::<u32>("relay")?, arguments.take::<String>("setup")?);
+                let spoken = self.carry(engine, relay, &setup).await;
+                self.relays.lock().remove(&relay);
+                spoken?.iter().map(wire::spoken).collect()
             }
             _ => return Ok(None),
         }))

@@ -92,6 +92,12 @@ impl Native {
         }
     }
 
+    /// What is to happen in the session of a relay, as JSON; nothing ends it.
+    #[napi]
+    pub fn command(&self, relay: u32, command: Option<String>) -> String {
+        answered(self.host.command(relay, command.as_deref()))
+    }
+
     /// Ends at once, as after a crash.
     #[napi]
     pub fn abort(&self) {
@@ -116,6 +122,13 @@ fn parsed(text: &str) -> Value {
 pub fn decide(name: String, arguments: String) -> String {
     let Value::Object(arguments) = parsed(&arguments) else { return answered(Err(Error::invalid("arguments", "must be an object"))) };
     answered(wire::decide(&name, arguments))
+}
+
+/// Says what is wrong with the description of a `dialer` or an `assistant`, if anything is.
+#[napi]
+pub fn check(what: String, description: String) -> String {
+    let check = if what == "dialer" { wire::check_dialer } else { wire::check_assistant };
+    answered(check(parsed(&description)).map(|()| Value::Null))
 }
 
 /// Hands out slots within the limits of one claim.

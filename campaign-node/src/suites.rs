@@ -5,7 +5,7 @@ use crate::convert::{Arguments, read};
 use crate::engine::Host;
 use crate::runtime::runtime;
 use campaign_core::dialer::{DialRequest, Dialer};
-use campaign_core::executor::VirtualExecutor;
+use campaign_core::executor::{SharedExecutor, VirtualExecutor};
 use campaign_core::store::ContactStore;
 use campaign_core::testkit::dialer::{Fixture, Situation};
 use campaign_core::testkit::store::checks;
@@ -47,7 +47,8 @@ impl Fixture for JsFixture {
         if let Some(options) = answer.take("options").ok()? {
             request.options = Arc::new(options);
         }
-        self.host.dialer(answer, Arc::new(self.clock.clone())).ok()
+        let clock: SharedExecutor = Arc::new(self.clock.clone());
+        self.host.dialer(answer.take("dialer").ok()?, &clock).ok()
     }
 
     fn handed_over(&self, key: &str) -> Option<u64> {

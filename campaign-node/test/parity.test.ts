@@ -132,7 +132,7 @@ test('the records that arrive have the fields that are declared', async () => {
 
 test('the public surface has no `any` and is documented throughout', () => {
   const folder = join(root, 'campaign-node', 'dist')
-  for (const name of ['index', 'engine', 'dialer', 'campaign', 'errors', 'events', 'store', 'types', 'testing', 'convert']) {
+  for (const name of ['index', 'engine', 'dialer', 'providers', 'assistant', 'campaign', 'errors', 'events', 'store', 'types', 'testing', 'convert']) {
     const lines = readFileSync(join(folder, `${name}.d.ts`), 'utf8').split('\n')
     let within = ''
     for (const [index, line] of lines.entries()) {

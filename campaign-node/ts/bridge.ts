@@ -111,6 +111,13 @@ export class Bridge {
     this.#native.stage(id, stage)
   }
 
+  /** Tells a relay what is to happen; nothing ends it. */
+  command(relay: number, command?: Record<string, unknown>): void {
+    if (this.#ended) return
+    const { error } = JSON.parse(this.#native.command(relay, command === undefined ? null : written('the command', command))) as { error?: NativeError }
+    if (error !== undefined) throw this.originals.revive(error)
+  }
+
   piece(id: number, bytes: Uint8Array | null): void {
     this.#native.piece(id, bytes)
   }

@@ -14,7 +14,8 @@ type Moments = 'date' | 'micros'
 // Their content is the user's: no name in it is touched.
 const OPAQUE = new Set([
   'variables', 'data', 'options', 'metadata', 'dialer_options', 'texts', 'templates', 'fallback_values', 'variable_mappings',
-  'available_variables', 'column_mappings', 'value', 'context',
+  'available_variables', 'column_mappings', 'value', 'context', 'webhook_keys', 'agents', 'phone_numbers', 'headers', 'extra', 'arguments',
+  'parameters',
 ])
 // Their keys are values (dispositions, statuses, moments), what is under them is not.
 const KEYED = new Set(['rules', 'dispositions', 'by_status', 'attempts_per_hour'])

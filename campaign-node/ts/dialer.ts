@@ -1,6 +1,7 @@
 import { isThenable, requireMethods, type Bridge, type Target } from './bridge'
 import { fromEngine, toEngine } from './convert'
 import { DialError, nameOf, UserCodeError } from './errors'
+import { described, RoutedDialer, type AnyDialer } from './providers'
 import type { CarrierProfile, Channel, Data, Disposition } from './types'
 
 /** A value, or a promise of it. */
@@ -84,6 +85,24 @@ export interface FindRequest {
   otherRefs: string[]
 }
 
+/** A message outside of attempts to be sent: a confirmation, an answer of the assistant, a message of the program. */
+export interface OutboundMessage {
+  /** Unique for this message; a dialer is never given the same twice. */
+  key: string
+  /** SMS or WhatsApp. */
+  channel: Channel
+  /** Our number or sender: the one that was written to. */
+  fromNumber: string
+  /** The person, in E.164. */
+  to: string
+  /** The text. */
+  message: string
+  /** It must not leave the provider later than this. */
+  validUntil: Date | null
+  /** Now, by the engine's clock. */
+  now: Date
+}
+
 /** How an attempt ended. */
 export interface Outcome {
   /** How. */
@@ -160,6 +179,11 @@ export interface Dialer {
   dial(request: DialRequest, context: DialContext): Awaitable<Outcome | Disposition>
   /** Says what became of an attempt in doubt. Throwing means "ask again later". */
   find?(request: FindRequest): Awaitable<Found>
+  /**
+   * Sends a message outside of attempts, once, and returns the provider's reference. Without it confirmations, answers and
+   * {@link Engine.sendMessage} have no way out. It throws as `dial` does.
+   */
+  send?(message: OutboundMessage): Awaitable<string>
   /** What the provider gives; asked once, when the engine is opened. */
   capabilities?: Capabilities | (() => Awaitable<Capabilities>)
 }
@@ -259,6 +283,7 @@ class DialerTarget implements Target {
 
   ask(method: string, args: unknown, id: number): unknown {
     if (method === 'find') return this.#find(args)
+    if (method === 'send') return this.#dialer.send?.(fromEngine(args) as OutboundMessage)
     const { request: flat, cancelled } = args as { request: Record<string, unknown>; cancelled: boolean }
     const request = fromEngine(flat) as DialRequest
     const context = new Context(this.#bridge, id, cancelled)
@@ -307,11 +332,16 @@ class DialerTarget implements Target {
 }
 
 /** What the native half needs to know of a dialer. */
-export async function describeDialer(bridge: Bridge, dialer: Dialer | SimulatedDialer): Promise<Record<string, unknown>> {
-  if (dialer instanceof SimulatedDialer) return { simulated: toEngine(dialer.options) }
-  requireMethods('dialer', dialer, ['dial'])
-  if (dialer.find !== undefined) requireMethods('dialer', dialer, ['dial', 'find'])
-  const given = typeof dialer.capabilities === 'function' ? await dialer.capabilities() : dialer.capabilities
+export async function describeDialer(bridge: Bridge, given: AnyDialer): Promise<Record<string, unknown>> {
+  if (given instanceof SimulatedDialer) return { simulated: toEngine(given.options) }
+  if (given instanceof RoutedDialer) return given.describe((one) => describeDialer(bridge, one as AnyDialer))
+  const configured = described(given)
+  if (configured !== undefined) return configured
+  const dialer = given as Dialer
+  const more = (['find', 'send'] as const).filter((method) => (dialer as Dialer | null)?.[method] !== undefined)
+  requireMethods('dialer', given, ['dial', ...more])
+  const capabilities = typeof dialer.capabilities === 'function' ? await dialer.capabilities() : dialer.capabilities
   const object = bridge.add(new DialerTarget(bridge, dialer))
-  return { object, can_find: dialer.find !== undefined, capabilities: toEngine(given ?? {}) }
+  const [can_find, can_send] = [dialer.find !== undefined, dialer.send !== undefined]
+  return { object, can_find, can_send, capabilities: toEngine(capabilities ?? {}) }
 }

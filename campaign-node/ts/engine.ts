@@ -1,18 +1,25 @@
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { carry, describeAssistant, type Assistant, type RelayEnds, type RelaySession, type RelaySocket } from './assistant'
 import { Bridge, isThenable, PIECE, type Target } from './bridge'
 import { describeKinds, type CampaignKind } from './campaign'
 import { fromEngine, rows, toEngine } from './convert'
-import { describeDialer, SimulatedDialer, type Dialer, type Outcome } from './dialer'
+import { describeDialer, type Outcome } from './dialer'
 import { InvalidError, nameOf, UserCodeError, type CampaignError } from './errors'
 import { EventStream } from './events'
+import type { AnyDialer, OpenAiAssistant, ScriptedAssistant } from './providers'
 import { describeStore, type ContactStore } from './store'
 import type * as t from './types'
 
 /** What an engine is opened with. What is left out has the engine's default. */
 export interface EngineOptions {
-  /** Who places calls and sends messages: an object of yours, or a {@link SimulatedDialer}. */
-  dialer: Dialer | SimulatedDialer
+  /**
+   * Who places calls and sends messages: one by configuration ({@link TwilioDialer}, {@link ElevenLabsDialer}, {@link WebhookDialer},
+   * {@link RoutedDialer}, {@link SimulatedDialer}), or an object of yours.
+   */
+  dialer: AnyDialer
+  /** Who answers people: messages where a campaign's `replies.assistant` is set, and calls behind a relay. Default: nobody. */
+  assistant?: Assistant | OpenAiAssistant | ScriptedAssistant
   /** Kinds of campaigns of your own, by the name that `campaignType` gives. */
   campaigns?: Record<string, CampaignKind>
   /**
@@ -96,7 +103,7 @@ export class Engine {
     if (typeof options !== 'object' || options === null || !('dialer' in options)) {
       throw new InvalidError('an engine needs a dialer: Engine.open(store, { dialer })', { context: { field: 'dialer' } })
     }
-    const { dialer, campaigns, onError, ...settings } = options
+    const { dialer, assistant, campaigns, onError, ...settings } = options
     requireFunction('onError', onError)
     const bridge = new Bridge()
     const engine = new Engine(bridge, onError)
@@ -105,6 +112,7 @@ export class Engine {
       await bridge.call('open', {
         store: typeof store === 'string' ? store : describeStore(bridge, store),
         dialer: await describeDialer(bridge, dialer),
+        assistant: describeAssistant(bridge, assistant),
         kinds: describeKinds(bridge, campaigns ?? {}),
         options: toEngine(settings),
       })
@@ -359,6 +367,66 @@ export class Engine {
     return stream
   }
 
+  // --- people who answer back --------------------------------------------------------------------------------------------
+
+  /**
+   * Takes a callback of the provider: hand it the request as it came in, and send back what it resolves to. Signatures cover the URL and every
+   * byte of the body.
+   *
+   * Everything is in the answer: 2xx when the callback was taken (again, if it came twice), 400, 403 and 404 when it is none of ours, 503 when it
+   * should come again.
+   */
+  async callback(request: t.CallbackRequest): Promise<t.CallbackResponse> {
+    const { body, ...rest } = (await this.#bridge.call('callback', { request: requestForm(request) })) as Omit<t.CallbackResponse, 'body'> & { body: string }
+    return { ...rest, body: Buffer.from(body, 'latin1') }
+  }
+
+  /**
+   * Whether a request that is no callback comes from the dialer's provider. Ask before a WebSocket that the provider opens for the assistant is
+   * accepted and handed to {@link Engine.relay}: whoever may open one speaks as the person.
+   */
+  async isSigned(request: t.CallbackRequest): Promise<boolean> {
+    return this.#bridge.get('is_signed', { request: requestForm(request) })
+  }
+
+  /**
+   * Takes a message from a person, for programs that receive messages themselves; those of callbacks come in by {@link Engine.callback}. It is
+   * stored once, however often it is handed in. Opt-out words suppress the number before this resolves, mixed campaigns branch on the reply, and
+   * the assistant answers if the campaign says so.
+   */
+  async receiveMessage(message: t.ReceivedMessage): Promise<t.Message> {
+    return this.#bridge.get('receive_message', { message: toEngine(message) })
+  }
+
+  /**
+   * Sends a message in a conversation, at most once. Not to people who have opted out, and by WhatsApp only within 24 hours of their last
+   * message. With a `key` a call may be repeated when its answer was lost, and sends nothing twice; it must leave within `validFor` seconds.
+   */
+  async sendMessage(conversation: t.ConversationKey, text: string, options: { key?: string; validFor?: number } = {}): Promise<t.Message> {
+    return this.#bridge.get('send_message', { message: { ...keyOf(conversation), text, key: options.key, valid_for: options.validFor } })
+  }
+
+  /** Conversations by the person's number. */
+  async conversations(query: t.ConversationQuery = {}): Promise<t.Conversation[]> {
+    const { after, ...rest } = query
+    const place = after === undefined ? null : keyOf(after)
+    return this.#bridge.get('conversations', { query: { ...(toEngine(rest) as object), after: place } })
+  }
+
+  /** The messages of a conversation, oldest first; of a call, what was said. */
+  async messages(conversation: t.ConversationKey, paging: t.Paging = {}): Promise<t.Page<t.Message>> {
+    return this.#bridge.get('messages', { query: { ...keyOf(conversation), ...(toEngine(paging) as object) } })
+  }
+
+  /**
+   * Carries the conversation of a call whose carrier relays speech as text over a WebSocket (Twilio's ConversationRelay and the like). It ends with
+   * the session or the socket, which it closes, and resolves to what was said; that is kept in the conversation and in the outcome of its attempt.
+   * `begun` gets the session, by which the program takes part. Check the handshake with {@link Engine.isSigned} before.
+   */
+  async relay(socket: RelaySocket | RelayEnds, options: { begun?: (session: RelaySession) => void } = {}): Promise<t.Spoken[]> {
+    return carry(this.#bridge, socket, options.begun)
+  }
+
   // --- the node ----------------------------------------------------------------------------------------------------------
 
   /** Live nodes on the store. */
@@ -452,6 +520,26 @@ export class Engine {
       stream.push({ type: 'error', campaignId, contactId, attemptId, at: new Date(), code: error.kind, message: error.message, error })
     }
   }
+}
+
+function keyOf({ channel, ourNumber, phoneNumber }: t.ConversationKey): Record<string, unknown> {
+  return { channel, our_number: ourNumber, phone_number: phoneNumber }
+}
+
+/** A request of a web framework as the native half takes it; of its body each character stands for a byte. */
+function requestForm({ method, url, headers, body }: t.CallbackRequest): Record<string, unknown> {
+  const pairs = Symbol.iterator in headers ? [...headers] : Object.entries(headers)
+  const list = pairs.flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).filter((one) => one !== undefined).map((one) => [name, one]))
+  return { method, url, headers: list, body: bytesOf(body).toString('latin1') }
+}
+
+function bytesOf(body: unknown): Buffer {
+  if (body instanceof Uint8Array) return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  if (typeof body === 'string') return Buffer.from(body)
+  // What parsers of bodies leave where there is none.
+  const empty = body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)
+  if (empty) return Buffer.alloc(0)
+  throw new InvalidError('the body must be the bytes as they came in: the signature covers every one of them', { context: { field: 'body' } })
 }
 
 function ownerOf(owner: t.Owner): Record<string, unknown> {

@@ -11,6 +11,7 @@ export interface Native {
   piece(id: number, bytes?: Uint8Array | null): void
   now(id: number): number | null
   stage(id: number, stage: string): void
+  command(relay: number, command: string | null): string
   abort(): void
 }
 
@@ -24,6 +25,7 @@ export interface NativeSlots {
 export interface NativeModule {
   Native: new (wake: () => void) => Native
   Slots: new (limits: string, ledgers: string, now: string) => NativeSlots
+  check(what: 'dialer' | 'assistant', description: string): string
   decide(name: string, args: string): string
   kinds(): string
 }

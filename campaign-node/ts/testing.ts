@@ -62,7 +62,7 @@ export function checkDialer(fixture: DialerFixture): Promise<Report> {
       const provoked = await checked.provoke(situation, fromEngine(request) as DialRequest)
       if (provoked === null) return null
       const [dialer, options] = 'options' in provoked && 'dialer' in provoked ? [provoked.dialer, provoked.options] : [provoked, undefined]
-      return { ...(await describeDialer(bridge, dialer)), options }
+      return { dialer: await describeDialer(bridge, dialer), options }
     },
   })
   const start = new Date()

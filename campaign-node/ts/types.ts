@@ -146,6 +146,20 @@ export interface Schedule {
   pastDue?: string
 }
 
+/** What a campaign does when people answer back. */
+export interface Replies {
+  /** The assistant answers messages. Default false: they are stored and told to watchers. */
+  assistant?: boolean
+  /** What opting out covers. Default `everything`. */
+  optOutScope?: 'everything' | 'campaign'
+  /** The confirmation of an opt-out. Default: a sentence of the engine. Empty: none. */
+  optOutConfirmation?: string | null
+  /** The answer to HELP. Default: the campaign's name and how to opt out. Empty: none. */
+  helpMessage?: string | null
+  /** Calls that are returned. Default `decline`. */
+  returnedCalls?: 'decline' | 'assistant' | { forward: string }
+}
+
 /** What a campaign is made from. Whatever is left out has the engine's default. */
 export interface CampaignSpec {
   /** 1 to 200 characters. */
@@ -219,7 +233,7 @@ export interface CampaignSpec {
   /** Voicemail detection, and the message to leave. */
   voicemail?: { enableVoicemailDetection?: boolean; leaveVoicemail?: boolean; voicemailMessage?: string | null }
   /** What happens when people answer back. */
-  replies?: Data
+  replies?: Replies
   /** Seconds to let it ring, 1 to 600. Default 30. */
   ringTimeoutSeconds?: number
   /** Longest call in seconds, 1 to 86400. Default 900. */
@@ -837,6 +851,135 @@ export interface TimelineBucket {
   durationSeconds: number
   /** Money spent. */
   cost: number
+}
+
+/** A request of a provider, as a web framework got it. */
+export interface CallbackRequest {
+  /** For example `POST`. */
+  method: string
+  /** The whole URL, or path and query. */
+  url: string
+  /** Names in any case. Those of Node.js, of a `Headers`, or pairs. */
+  headers: Record<string, string | readonly string[] | undefined> | Iterable<readonly [string, string]>
+  /** The body as it came in, not parsed. */
+  body?: Uint8Array | string | object | null | undefined
+}
+
+/** What a provider gets back: send it as it is. */
+export interface CallbackResponse {
+  /** The status. */
+  status: number
+  /** The headers. */
+  headers: Record<string, string>
+  /** The body. */
+  body: Uint8Array<ArrayBuffer>
+}
+
+/** Which conversation: between one person and one number (or sender) of ours, on one channel. */
+export interface ConversationKey {
+  /** The channel. */
+  channel: Channel
+  /** Our number or sender. */
+  ourNumber: string
+  /** The person, in E.164. */
+  phoneNumber: string
+}
+
+/** A conversation as a whole. It outlives campaigns. */
+export interface Conversation extends ConversationKey {
+  /** When the person last wrote. WhatsApp allows free text for 24 hours from then. */
+  lastInboundAt: Date | null
+  /** When we last wrote. */
+  lastOutboundAt: Date | null
+  /** The campaign that last wrote here. */
+  campaignId: number | null
+  /** Its contact. */
+  contactId: number | null
+  /** When the person opted out here, unless they opted in again later. */
+  optedOutAt: Date | null
+}
+
+/** Which conversations. */
+export interface ConversationQuery {
+  /** With this person. */
+  phoneNumber?: string
+  /** On this channel. */
+  channel?: Channel
+  /** In which this campaign wrote last. */
+  campaignId?: number
+  /** Only those behind this one. */
+  after?: ConversationKey
+  /** At most so many, 1 to 1000. Default 50. */
+  limit?: number
+}
+
+/** What a message asks for by itself. */
+export type Keyword = 'opt_out' | 'opt_in' | 'help'
+/** Which way a message went. */
+export type Direction = 'inbound' | 'outbound'
+/** Who wrote a message; `engine` is a confirmation. */
+export type Author = 'person' | 'campaign' | 'assistant' | 'engine' | 'program'
+/** How far a message got; what is in doubt is never sent again. */
+export type MessageState = 'done' | 'in_doubt' | 'failed'
+
+/** One message of a conversation. */
+export interface Message {
+  /** The provider's id, or our own key while the provider has not named one. */
+  id: string
+  /** Which way it went. */
+  direction: Direction
+  /** Who wrote it. */
+  author: Author
+  /** When it came in or was handed over. */
+  at: Date
+  /** The text. */
+  text: string
+  /** Addresses of pictures and the like. */
+  media: string[]
+  /** What it asks for by itself. */
+  keyword: Keyword | null
+  /** The campaign it belongs to. */
+  campaignId: number | null
+  /** Its contact. */
+  contactId: number | null
+  /** How far it got. */
+  state: MessageState
+  /** What the assistant wanted done; such an entry has no text and was sent to nobody. */
+  tool: { name: string; arguments: Data } | null
+}
+
+/** A message from a person, for {@link Engine.receiveMessage}. */
+export interface ReceivedMessage {
+  /** The provider's id; the same message twice is one. */
+  id: string
+  /** SMS or WhatsApp. */
+  channel: 'sms' | 'whatsapp'
+  /** Who wrote. */
+  phoneNumber: string
+  /** Our number or sender. */
+  ourNumber: string
+  /** The text. */
+  text?: string
+  /** Addresses of pictures and the like. */
+  media?: string[]
+  /** What the carrier itself took it for; goes before our own reading. */
+  keyword?: Keyword | null
+  /** Whether the carrier has answered the keyword already. */
+  confirmedByCarrier?: boolean
+  /** Anything else. */
+  data?: Data
+}
+
+/** Something that was said, or asked for, in a call. */
+export interface Spoken {
+  /** By whom. */
+  author: Author
+  /** When it began. */
+  at: Date
+  /** What. */
+  text: string
+  /** What the assistant asked for; then there is no text. */
+  tool: { name: string; arguments: Data } | null
 }
 
 /** A live node. */

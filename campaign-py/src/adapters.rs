@@ -1,12 +1,13 @@
 //! What a user's objects are to the engine: a dialer, a store, a kind of campaign, a template. The shell knows them by a number.
 
-use crate::convert;
 use crate::engine::Made;
 use crate::runtime::{Answer, Inner, wanted};
+use crate::{convert, errors};
 use async_trait::async_trait;
+use campaign_core::assistant::{self, Assistant, Dialogue};
 use campaign_core::campaign::{Campaign, CampaignKind, CampaignRecord, CampaignSpec, ContactView, Next};
 use campaign_core::contact::{Contact, Owner, PlannedStep};
-use campaign_core::dialer::{self, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
+use campaign_core::dialer::{self, Callbacks, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SendsOnly};
 use campaign_core::executor::TokioExecutor;
 use campaign_core::id::{AttemptId, CampaignId, ContactId, NodeToken};
 use campaign_core::outcome::{Attempt, Outcome};
@@ -42,10 +43,18 @@ impl Theirs {
     fn ask_and_wait(&self, method: &'static str, arguments: Vec<Value>) -> Answer {
         wait(|| self.bridge.ask(self.object, method, arguments).wait())
     }
+
+    /// Its `send`, for messages outside of attempts.
+    fn sends(self) -> SendsOnly {
+        SendsOnly::new(move |message| {
+            let mut question = self.bridge.ask(self.object, "send", vec![Value::Object(wire::outbound_message(&message))]);
+            async move { question.answer().await.map_err(errors::Failure::into_dial_error).and_then(wire::sent) }
+        })
+    }
 }
 
 fn value(answer: Answer) -> Result<Value> {
-    answer.map_err(crate::errors::Failure::into_error)
+    answer.map_err(errors::Failure::into_error)
 }
 
 /// Where an engine's data lives.
@@ -75,15 +84,106 @@ impl Place {
     }
 }
 
-/// A simulated carrier, or an object's number with its capabilities and whether it has `find`.
+/// A description in which dialers are named by their place in a list, and that list. Whether user code is among them comes along.
 pub(crate) fn dialer(bridge: &Arc<Inner>, given: &Bound<'_, PyAny>) -> PyResult<(Arc<dyn Dialer>, bool)> {
+    let (description, all): (Bound<'_, PyAny>, Vec<Bound<'_, PyAny>>) = given.extract()?;
+    let all = all.iter().map(|one| one_dialer(bridge, one)).collect::<PyResult<Vec<_>>>()?;
+    let mut listed = |place: Object| {
+        let found = place.get("place").and_then(Value::as_u64).and_then(|place| all.get(usize::try_from(place).ok()?));
+        found.map(|(dialer, _)| Arc::clone(dialer)).ok_or_else(|| Error::new(Kind::Internal, "the shell names a dialer that is not there"))
+    };
+    let made = wire::dialer(convert::to_json(&description)?, &mut listed).map_err(|error| errors::raise(given.py(), &error))?;
+    Ok((made, all.iter().any(|(_, theirs)| *theirs)))
+}
+
+/// One that lives here, or an object's number with its capabilities and whether it has `find` and `send`.
+fn one_dialer(bridge: &Arc<Inner>, given: &Bound<'_, PyAny>) -> PyResult<(Arc<dyn Dialer>, bool)> {
     if let Ok(carrier) = given.cast::<SimulatedDialer>() {
         return Ok((Arc::new(carrier.get().0.clone()), false));
     }
-    let (object, capabilities, can_find): (u64, Bound<'_, PyAny>, bool) = given.extract()?;
+    if let Ok(provider) = given.cast::<Provider>() {
+        return Ok((Arc::clone(&provider.get().0), false));
+    }
+    let (object, capabilities, can_find, can_send): (u64, Bound<'_, PyAny>, bool, bool) = given.extract()?;
     let capabilities = wire::capabilities(convert::object(&capabilities)?, can_find);
-    let capabilities = capabilities.map_err(|error| crate::errors::raise(given.py(), &error))?;
-    Ok((Arc::new(PyDialer { theirs: Theirs { bridge: Arc::clone(bridge), object }, capabilities, can_find }), true))
+    let capabilities = capabilities.map_err(|error| errors::raise(given.py(), &error))?;
+    let theirs = Theirs { bridge: Arc::clone(bridge), object };
+    Ok((Arc::new(PyDialer { sends: can_send.then(|| theirs.clone().sends()), theirs, capabilities, can_find }), true))
+}
+
+/// Says what is wrong with the description of a dialer.
+#[pyfunction]
+pub(crate) fn check_dialer(description: &Bound<'_, PyAny>) -> PyResult<()> {
+    wire::check_dialer(convert::to_json(description)?).map_err(|error| errors::raise(description.py(), &error))
+}
+
+/// A provider's dialer. Its settings are in it, and cannot be read from outside.
+#[pyclass(frozen, subclass)]
+pub(crate) struct Provider(Arc<dyn Dialer>);
+
+#[pymethods]
+impl Provider {
+    #[new]
+    fn new(kind: &str, settings: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let description = json!({ kind: convert::object(settings)? });
+        wire::dialer(description, &mut not_ours).map(Self).map_err(|error| errors::raise(settings.py(), &error))
+    }
+
+    /// The channels that it serves.
+    fn channels(&self) -> Vec<String> {
+        self.0.capabilities().channels.iter().map(ToString::to_string).collect()
+    }
+}
+
+fn not_ours<T>(_: Object) -> Result<T> {
+    Err(Error::new(Kind::Invalid, "there is no such kind"))
+}
+
+/// An assistant by configuration. Its settings are in it, and cannot be read from outside.
+#[pyclass(frozen, subclass)]
+pub(crate) struct ConfiguredAssistant(Arc<dyn Assistant>);
+
+#[pymethods]
+impl ConfiguredAssistant {
+    #[new]
+    fn new(kind: &str, settings: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let description = json!({ kind: convert::object(settings)? });
+        wire::assistant(description, &mut not_ours).map(Self).map_err(|error| errors::raise(settings.py(), &error))
+    }
+}
+
+/// One that lives here, or an object's number. Whether it is user code comes along.
+pub(crate) fn assistant(bridge: &Arc<Inner>, given: &Bound<'_, PyAny>) -> PyResult<(Arc<dyn Assistant>, bool)> {
+    if let Ok(ours) = given.cast::<ConfiguredAssistant>() {
+        return Ok((Arc::clone(&ours.get().0), false));
+    }
+    Ok((Arc::new(PyAssistant(Theirs { bridge: Arc::clone(bridge), object: given.extract()? })), true))
+}
+
+/// An assistant written in Python. Its answer is an object of the shell's, which is asked for one piece after the other.
+struct PyAssistant(Theirs);
+
+#[async_trait]
+impl Assistant for PyAssistant {
+    async fn answer(&self, dialogue: Dialogue) -> Result<assistant::Answer> {
+        let told = vec![wire::dialogue(&dialogue)];
+        let answer = value(self.0.bridge.ask(self.0.object, "answer", told).answer().await)?;
+        let object = answer.as_u64().ok_or_else(|| Error::new(Kind::Internal, "the shell made no answer"))?;
+        let answer = Arc::new(Discarded(Theirs { bridge: Arc::clone(&self.0.bridge), object }));
+        Ok(wire::answer(move || {
+            let answer = Arc::clone(&answer);
+            async move { value(answer.0.bridge.ask(answer.0.object, "next", Vec::new()).answer().await) }
+        }))
+    }
+}
+
+/// An object that the shell forgets when nobody needs it any more.
+struct Discarded(Theirs);
+
+impl Drop for Discarded {
+    fn drop(&mut self) {
+        self.0.bridge.discard(self.0.object);
+    }
 }
 
 /// A seeded carrier for simulations and tests.
@@ -96,7 +196,7 @@ impl SimulatedDialer {
     #[pyo3(signature = (**arguments))]
     fn new(py: Python<'_>, arguments: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let arguments = arguments.map(convert::object).transpose()?.unwrap_or_default();
-        wire::carrier(arguments).map(Self).map_err(|error| crate::errors::raise(py, &error))
+        wire::carrier(arguments).map(Self).map_err(|error| errors::raise(py, &error))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -114,6 +214,7 @@ struct PyDialer {
     theirs: Theirs,
     capabilities: Capabilities,
     can_find: bool,
+    sends: Option<SendsOnly>,
 }
 
 #[async_trait]
@@ -148,6 +249,10 @@ impl Dialer for PyDialer {
         }
         let arguments = vec![Value::Object(wire::find_request(&request))];
         wire::found(value(self.theirs.bridge.ask(self.theirs.object, "find", arguments).answer().await)?)
+    }
+
+    fn callbacks(&self) -> Option<&dyn Callbacks> {
+        self.sends.as_ref().map(|sends| sends as &dyn Callbacks)
     }
 }
 
@@ -383,7 +488,7 @@ pub(crate) async fn suite(bridge: Arc<Inner>, kind: &str, maker: u64, mut argume
                     }
                 };
                 let made = Theirs { bridge: Arc::clone(&theirs.bridge), object: answer.as_u64()? };
-                Some(Arc::new(PyDialer { theirs: made, capabilities: capabilities.clone(), can_find }))
+                Some(Arc::new(PyDialer { theirs: made, capabilities: capabilities.clone(), can_find, sends: None }))
             };
             let report = testkit::dialer::run(Arc::new(executor), &provoke).await;
             if let Some(error) = broken.into_inner() {

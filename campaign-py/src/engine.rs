@@ -3,6 +3,7 @@
 use crate::adapters::{Place, PyKind};
 use crate::runtime::{Inner, wanted};
 use crate::{convert, errors};
+use campaign_core::assistant::Assistant;
 use campaign_core::campaign::CampaignRecord;
 use campaign_core::contact::Owner;
 use campaign_core::dialer::Dialer;
@@ -173,16 +174,21 @@ pub(crate) async fn open(
     bridge: Arc<Inner>,
     store: Place,
     (dialer, dialer_is_theirs): (Arc<dyn Dialer>, bool),
+    assistant: Option<(Arc<dyn Assistant>, bool)>,
     options: Object,
     kinds: HashMap<String, u64>,
 ) -> Result<Made> {
     let options = wire::options(options)?;
-    let theirs = dialer_is_theirs || store.is_theirs() || !kinds.is_empty();
+    let talks = assistant.as_ref().is_some_and(|(_, theirs)| *theirs);
+    let theirs = dialer_is_theirs || store.is_theirs() || !kinds.is_empty() || talks;
     let executor = TokioExecutor::current().ok_or_else(|| Error::new(Kind::Internal, "an engine is opened on the runtime"))?;
     let mut builder =
         Engine::builder().shared_store(store.open().await?).shared_dialer(dialer).executor(executor).options(|own| *own = options);
     for (name, object) in kinds {
         builder = builder.campaign_kind(name, PyKind::new(&bridge, object));
+    }
+    if let Some((assistant, _)) = assistant {
+        builder = builder.shared_assistant(assistant);
     }
     let engine = builder.build().await?;
     if theirs {
@@ -331,6 +337,15 @@ pub(crate) async fn call(engine: &Engine, method: &str, mut arguments: Object, t
             let mut csv = Vec::new();
             engine.export_suppressions(&mut csv).await?;
             Value::String(String::from_utf8(csv).map_err(|error| Error::new(Kind::Internal, "CSV must be text").with_source(error))?)
+        }
+        "callback" => wire::callback_response(&engine.callback(wire::callback_request(arguments)?).await),
+        "is_signed" => json!(engine.is_signed(&wire::callback_request(arguments)?)),
+        "receive_message" => wire::message(&engine.receive_message(wire::inbound_message(arguments)?).await?),
+        "send_message" => wire::message(&engine.send_message(wire::send_message(arguments)?).await?),
+        "conversations" => engine.conversations(wire::conversation_query(arguments)?).await?.iter().map(wire::conversation).collect(),
+        "messages" => {
+            let (conversation, paging) = wire::message_query(arguments)?;
+            wire::page(&engine.messages(&conversation, paging).await?, wire::message)
         }
         "nodes" => engine.nodes().await?.iter().map(wire::node).collect(),
         "now" => json!(engine.now()),

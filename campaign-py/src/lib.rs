@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::adapters::SimulatedDialer;
+    use crate::adapters::{ConfiguredAssistant, Provider, SimulatedDialer, check_dialer};
     #[pymodule_export]
     use crate::engine::{EngineHandle, EventHandle, Pacer, decide, kinds};
     #[pymodule_export]

@@ -4,6 +4,7 @@ use crate::engine::{self, EngineHandle, EventHandle, Made};
 use crate::errors::{self, Failure};
 use crate::{adapters, convert};
 use campaign_core::dialer::{DialContext, DialRequest};
+use campaign_core::engine::RelayCommand;
 use campaign_core::wire::{self, Object};
 use campaign_core::{Error, Kind};
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// How long the end of the interpreter waits for work that stops by itself.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -103,6 +104,8 @@ pub(crate) struct Inner {
     /// Of the dials that go on, with the moment after which they must not be begun.
     contexts: Mutex<HashMap<u64, (DialContext, Timestamp)>>,
     running: Mutex<HashMap<u64, tokio::task::AbortHandle>>,
+    /// How the sessions of relays are told what to do.
+    relays: Mutex<HashMap<u64, mpsc::UnboundedSender<RelayCommand>>>,
     engines: Mutex<Vec<campaign_core::Engine>>,
     closed: AtomicBool,
     process: u32,
@@ -117,6 +120,7 @@ impl Drop for Inner {
                 std::mem::take(self.contexts.get_mut()),
                 std::mem::take(self.answers.get_mut()),
                 std::mem::take(self.running.get_mut()),
+                std::mem::take(self.relays.get_mut()),
                 std::mem::take(self.queue.get_mut()),
             ));
         }
@@ -254,6 +258,7 @@ impl Bridge {
             answers: Mutex::default(),
             contexts: Mutex::default(),
             running: Mutex::default(),
+            relays: Mutex::default(),
             engines: Mutex::default(),
             closed: AtomicBool::new(false),
             process: std::process::id(),
@@ -312,7 +317,7 @@ impl Bridge {
     }
 
     /// Opens an engine.
-    #[pyo3(signature = (store, dialer, options, kinds))]
+    #[pyo3(signature = (store, dialer, options, kinds, assistant=None))]
     fn open(
         &self,
         py: Python<'_>,
@@ -320,13 +325,51 @@ impl Bridge {
         dialer: &Bound<'_, PyAny>,
         options: &Bound<'_, PyAny>,
         kinds: HashMap<String, u64>,
+        assistant: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let store = adapters::store(&self.0, store)?;
         let dialer = adapters::dialer(&self.0, dialer)?;
+        let assistant = assistant.map(|assistant| adapters::assistant(&self.0, assistant)).transpose()?;
         let options = convert::object(options)?;
         let bridge = Arc::clone(&self.0);
         let token = self.0.token();
-        self.start(py, async move { engine::open(bridge, store, dialer, options, kinds).await }, token)
+        self.start(py, async move { engine::open(bridge, store, dialer, assistant, options, kinds).await }, token)
+    }
+
+    /// Carries the session of a relay; the frames that go out are its progress.
+    fn relay(&self, py: Python<'_>, engine: &EngineHandle, setup: String) -> PyResult<u64> {
+        let (engine, token, bridge) = (engine.here(py)?, self.0.token(), Arc::clone(&self.0));
+        let (commands, obeyed) = mpsc::unbounded_channel();
+        self.0.relays.lock().insert(token, commands);
+        let carried = async move {
+            let session = engine.relay(&setup).await?;
+            drop(engine);
+            let tell = |frame: String| bridge.push(Item::Progress { token, value: Value::String(frame) });
+            let spoken = session.carry(obeyed, tell).await?;
+            Ok(Made::Value(spoken.iter().map(wire::spoken).collect()))
+        };
+        let bridge = Arc::clone(&self.0);
+        let work = async move {
+            let carried = carried.await;
+            bridge.relays.lock().remove(&token);
+            carried
+        };
+        self.start(py, work, token)
+    }
+
+    /// What is to happen in such a session; nothing more once it is none.
+    #[pyo3(signature = (token, command=None))]
+    fn command(&self, py: Python<'_>, token: u64, command: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(command) = command else {
+            self.0.relays.lock().remove(&token);
+            return Ok(());
+        };
+        let command = wire::relay_command(convert::to_json(command)?).map_err(|error| errors::raise(py, &error))?;
+        if let Some(commands) = self.0.relays.lock().get(&token) {
+            // A session that has just ended obeys no more.
+            let _ = commands.send(command);
+        }
+        Ok(())
     }
 
     /// Copies one store into another.
@@ -405,6 +448,7 @@ impl Bridge {
 
     /// Gives a call up.
     fn abort(&self, token: u64) {
+        self.0.relays.lock().remove(&token);
         if let Some(task) = self.0.running.lock().remove(&token) {
             task.abort();
         }
@@ -418,6 +462,7 @@ impl Bridge {
         }
         self.0.answers.lock().clear();
         self.0.contexts.lock().clear();
+        self.0.relays.lock().clear();
         self.0.queue.lock().clear();
     }
 }

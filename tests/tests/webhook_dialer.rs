@@ -403,7 +403,6 @@ fn messages_go_out_and_come_in() {
         let read = dialer.read(&service.signed("m", received), clock.now()).unwrap();
         let campaign_core::dialer::Signal::Message(message) = &read.signals[0] else { panic!("a message") };
         assert_eq!((message.text.as_str(), &message.from), ("STOP", &to));
-        // Signed with the engine's time, which the dialer has from the callback.
         let answer = OutboundMessage {
             key: "confirm-1".into(),
             channel: Channel::Sms,
@@ -411,6 +410,7 @@ fn messages_go_out_and_come_in() {
             to,
             text: "You will hear from us no more.".into(),
             valid_until: None,
+            now: clock.now(),
         };
         assert_eq!(dialer.send(answer).await.unwrap(), "msg-1");
         assert_eq!(service.state.lock().unwrap().requests[0]["data"]["message"], "You will hear from us no more.");

@@ -12,6 +12,7 @@ use crate::outcome::{Channel, Outcome};
 use crate::phone::PhoneNumber;
 use crate::redact::debug_without;
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -217,9 +218,11 @@ pub struct OutboundMessage {
     pub text: String,
     /// The message must not leave later than this.
     pub valid_until: Option<Timestamp>,
+    /// When it is handed over, by the engine's clock; a dialer has no other.
+    pub now: Timestamp,
 }
 
-debug_without!(OutboundMessage { key, channel, valid_until } hides { from, to, text });
+debug_without!(OutboundMessage { key, channel, valid_until, now } hides { from, to, text });
 
 /// Why a callback is not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -260,6 +263,13 @@ pub trait Callbacks: Send + Sync + 'static {
     /// only terminal news makes an outcome of it). `None` when the news changes nothing.
     fn apply(&self, outcome: Option<&Outcome>, news: &News) -> Option<Outcome>;
 
+    /// Whether a request that is no callback comes from the provider: the handshake of a WebSocket that it opens for the assistant. A provider
+    /// that opens none says no.
+    fn is_signed(&self, request: &CallbackRequest) -> bool {
+        let _ = request;
+        false
+    }
+
     /// Puts what the engine decided about a call into the provider's words.
     fn answer_call(&self, call: &InboundCall, plan: &CallPlan) -> CallbackResponse;
 
@@ -268,4 +278,46 @@ pub trait Callbacks: Send + Sync + 'static {
     /// # Errors
     /// As [`super::Dialer::dial`]; the engine does not repeat what is in doubt.
     async fn send(&self, message: OutboundMessage) -> Result<String, DialError>;
+}
+
+/// What a dialer without callbacks of its own offers to conversations: it sends messages outside of attempts, and learns nothing by itself.
+pub struct SendsOnly(Box<dyn Fn(OutboundMessage) -> BoxFuture<'static, Result<String, DialError>> + Send + Sync>);
+
+impl SendsOnly {
+    /// With the function that sends, once, and gives the provider's reference; see [`Callbacks::send`].
+    pub fn new<F>(send: impl Fn(OutboundMessage) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, DialError>> + Send + 'static,
+    {
+        Self(Box::new(move |message| Box::pin(send(message))))
+    }
+}
+
+impl std::fmt::Debug for SendsOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SendsOnly(..)")
+    }
+}
+
+#[async_trait]
+impl Callbacks for SendsOnly {
+    fn serves(&self, _: &str) -> bool {
+        false
+    }
+
+    fn read(&self, _: &CallbackRequest, _: Timestamp) -> Result<Callback, CallbackError> {
+        Err(CallbackError::Unknown)
+    }
+
+    fn apply(&self, _: Option<&Outcome>, _: &News) -> Option<Outcome> {
+        None
+    }
+
+    fn answer_call(&self, _: &InboundCall, _: &CallPlan) -> CallbackResponse {
+        CallbackResponse::status(404)
+    }
+
+    async fn send(&self, message: OutboundMessage) -> Result<String, DialError> {
+        (self.0)(message).await
+    }
 }

@@ -17,7 +17,7 @@ pub mod webhook;
 
 pub use callback::{
     AttemptRef, CallPlan, Callback, CallbackAnswer, CallbackError, CallbackRequest, CallbackResponse, Callbacks, InboundCall,
-    InboundMessage, News, OutboundMessage, Signal,
+    InboundMessage, News, OutboundMessage, SendsOnly, Signal,
 };
 pub use routed::RoutedDialer;
 pub use scripted::{Recorded, Script, ScriptedDialer};

@@ -218,6 +218,10 @@ impl Callbacks for RoutedDialer {
         route.dialer.callbacks()?.apply(bare.as_ref(), &route.unwrap(news)?).map(|outcome| route.tag(outcome))
     }
 
+    fn is_signed(&self, request: &CallbackRequest) -> bool {
+        self.routes.iter().filter_map(|route| route.dialer.callbacks()).any(|callbacks| callbacks.is_signed(request))
+    }
+
     fn answer_call(&self, call: &InboundCall, plan: &CallPlan) -> CallbackResponse {
         let route = call.data.get(TAG).and_then(|tag| self.by_name(tag)).or_else(|| self.by_channel(Channel::Call));
         let Some(callbacks) = route.and_then(|route| route.dialer.callbacks()) else { return CallbackResponse::status(404) };
@@ -417,6 +421,7 @@ mod tests {
             to: request.to,
             text: "t".into(),
             valid_until: None,
+            now: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(dialer.send(message).await.unwrap(), "text");
     }

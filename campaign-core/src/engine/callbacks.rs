@@ -136,6 +136,12 @@ impl Engine {
             },
         }
     }
+
+    /// Whether a request that is no callback comes from the dialer's provider. Ask before a WebSocket that the provider opens for the assistant
+    /// is accepted and handed to [`Engine::relay`]: whoever may open one speaks as the person.
+    pub fn is_signed(&self, request: &CallbackRequest) -> bool {
+        self.core.dialer.callbacks().is_some_and(|callbacks| callbacks.is_signed(request))
+    }
 }
 
 /// A path may hold anything; long numbers in it do not get into a log.

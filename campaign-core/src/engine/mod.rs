@@ -29,7 +29,7 @@ pub use events::EventStream;
 pub use explain::{CampaignExplanation, ContactExplanation, ReasonShare};
 pub use inbound::{ConversationQuery, SendMessage};
 pub use lifecycle::Reexecution;
-pub use relay::RelaySession;
+pub use relay::{RelayCommand, RelaySession};
 pub use reports::{ExecutionQuery, LintOptions};
 
 use crate::executor::Executor;

@@ -13,9 +13,11 @@ use crate::outcome::Channel;
 use crate::store::{AttemptQuery, Paging};
 use crate::{Error, Kind, Result};
 use futures_util::StreamExt;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Turns of the assistant that only use tools, in one answer.
 const ROUNDS: u32 = 3;
@@ -109,6 +111,54 @@ pub struct RelaySession {
     failures: u32,
     ended: bool,
     kept: bool,
+}
+
+/// What is to happen in a session that is [carried](RelaySession::carry); each is the method of its name.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RelayCommand {
+    /// A frame of the carrier came in.
+    Receive(String),
+    /// This is said, whatever the assistant does.
+    Say(String),
+    /// A sound is played.
+    Play {
+        /// Where it is.
+        source: String,
+        /// How often. Default 1.
+        #[serde(default = "once")]
+        times: u32,
+    },
+    /// Keys are pressed.
+    SendDigits(String),
+    /// The languages change.
+    Language {
+        /// The one that is spoken.
+        #[serde(default)]
+        spoken: Option<String>,
+        /// The one that is understood.
+        #[serde(default)]
+        understood: Option<String>,
+    },
+    /// The session ends, and the carrier's next instructions get this.
+    End(Value),
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl std::fmt::Debug for RelayCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Receive(_) => "Receive(..)",
+            Self::Say(_) => "Say(..)",
+            Self::Play { .. } => "Play(..)",
+            Self::SendDigits(_) => "SendDigits(..)",
+            Self::Language { .. } => "Language(..)",
+            Self::End(_) => "End(..)",
+        })
+    }
 }
 
 /// An answer being made.
@@ -224,6 +274,43 @@ impl RelaySession {
         inbound::keep_spoken(&core, &call, &spoken).await?;
         self.kept = true;
         Ok(())
+    }
+
+    /// Carries the session between two ends that somebody else holds, as the bindings do: commands are obeyed in their order, and each
+    /// frame goes to `send` as soon as there is one. Ends with the session, or when nobody can give commands any more because the WebSocket is
+    /// closed. Then what was said is written down, and returned.
+    ///
+    /// # Errors
+    /// As [`RelaySession::close`].
+    pub async fn carry(mut self, mut commands: mpsc::UnboundedReceiver<RelayCommand>, send: impl Fn(String)) -> Result<Vec<Spoken>> {
+        loop {
+            tokio::select! {
+                // Whoever interrupts is heard before anything else is said.
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                frame = self.next() => match frame {
+                    Some(frame) => send(frame),
+                    None => break,
+                },
+            }
+        }
+        let spoken = self.spoken.clone();
+        self.close().await?;
+        Ok(spoken)
+    }
+
+    fn obey(&mut self, command: RelayCommand) {
+        match command {
+            RelayCommand::Receive(frame) => self.receive(&frame),
+            RelayCommand::Say(text) => self.say(&text),
+            RelayCommand::Play { source, times } => self.play(&source, times),
+            RelayCommand::SendDigits(digits) => self.send_digits(&digits),
+            RelayCommand::Language { spoken, understood } => self.language(spoken.as_deref(), understood.as_deref()),
+            RelayCommand::End(handoff) => self.end(handoff),
+        }
     }
 
     /// The person said something: what the assistant was saying is over.

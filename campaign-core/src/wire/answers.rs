@@ -1,5 +1,6 @@
 //! People who answer back: conversations and messages, outwards and inwards.
 
+use super::args::paging;
 use super::{Object, flat, read};
 use crate::contact::Variables;
 use crate::conversation::{Conversation, ConversationKey, Keyword, Message};
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::CampaignId;
 use crate::outcome::Channel;
 use crate::phone::PhoneNumber;
+use crate::store::Paging;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -72,6 +74,15 @@ impl KeyForm {
 /// [`crate::Kind::Invalid`] for an unknown argument or value.
 pub fn conversation_key(arguments: Object) -> Result<ConversationKey> {
     read::<KeyForm>("conversation", Value::Object(arguments))?.key()
+}
+
+/// Which messages: a conversation, and a page of it (`page` and `per_page`, or `offset` and `limit`).
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] for an unknown argument or value.
+pub fn message_query(mut arguments: Object) -> Result<(ConversationKey, Paging)> {
+    let paging = paging(&mut arguments)?;
+    Ok((conversation_key(arguments)?, paging))
 }
 
 #[derive(Deserialize)]

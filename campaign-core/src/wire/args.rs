@@ -55,7 +55,7 @@ struct PagingForm {
     offset: Option<u64>,
 }
 
-fn paging(arguments: &mut Object) -> Result<Paging> {
+pub(super) fn paging(arguments: &mut Object) -> Result<Paging> {
     let names = ["page", "per_page", "limit", "skip", "offset"];
     let given: Object = names.into_iter().filter_map(|name| arguments.remove_entry(name)).filter(|(_, value)| !value.is_null()).collect();
     let form: PagingForm = read("paging", Value::Object(given))?;

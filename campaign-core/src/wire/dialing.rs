@@ -3,7 +3,7 @@
 use super::{Object, flat, read};
 use crate::campaign::VoicemailSettings;
 use crate::contact::NewContact;
-use crate::dialer::{Capabilities, DialError, DialRequest, FindRequest, Found, Idempotency};
+use crate::dialer::{Capabilities, DialError, DialRequest, FindRequest, Found, Idempotency, OutboundMessage};
 use crate::error::{Error, Kind, Result};
 use crate::id::Money;
 use crate::outcome::{Channel, Disposition, Outcome};
@@ -86,6 +86,32 @@ pub fn find_request(request: &FindRequest) -> Object {
     put("provider_ref", flat(provider_ref));
     put("other_refs", flat(others));
     out
+}
+
+/// A message outside of attempts, for a dialer that sends such: `key`, `channel`, `from_number`, `to`, `message` (the text), `valid_until`, `now`.
+pub fn outbound_message(message: &OutboundMessage) -> Object {
+    let OutboundMessage { key, channel, from, to, text, valid_until, now } = message;
+    let mut out = Object::new();
+    let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
+    put("key", flat(key));
+    put("channel", flat(channel));
+    put("from_number", flat(from));
+    put("to", flat(to));
+    put("message", flat(text));
+    put("valid_until", flat(valid_until));
+    put("now", flat(now));
+    out
+}
+
+/// What a dialer says about a message that it sent: the provider's reference, a text.
+///
+/// # Errors
+/// [`DialError::InDoubt`] for anything else: it returned, so it may have sent the message.
+pub fn sent(value: Value) -> Result<String, DialError> {
+    match value {
+        Value::String(reference) if !reference.trim().is_empty() => Ok(reference),
+        _ => Err(DialError::InDoubt(Error::new(Kind::User, "the dialer's `send` must return the provider's reference, a text"))),
+    }
 }
 
 #[derive(Deserialize)]

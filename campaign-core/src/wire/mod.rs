@@ -10,28 +10,36 @@
 //! | `spec` | the arguments of creating and changing a campaign, inwards |
 //! | `args` | queries and options, inwards |
 //! | `answers` | conversations and messages, out and in |
+//! | `assistants` | assistants by configuration and in another language, and the telephone's relay |
 //! | `dialing` | requests to a dialer in another language, and its answers |
 //! | `faults` | errors, outwards |
+//! | `providers` | dialers by configuration, and callbacks of providers |
 //! | `policy` | the decisions that stores and campaigns in another language ask for |
 //!
 //! Moments are RFC 3339 texts in UTC, spans of time are seconds (a number, fractions allowed), money is a decimal number.
 
 mod answers;
 mod args;
+mod assistants;
 mod dialing;
 mod faults;
 mod policy;
+mod providers;
 mod records;
 mod spec;
 
-pub use answers::{conversation, conversation_key, conversation_query, inbound_message, message, send_message};
+pub use answers::{conversation, conversation_key, conversation_query, inbound_message, message, message_query, send_message};
 pub use args::{
     campaign_query, carrier, contact_query, execution_query, import_options, lint_options, options, preview, reexecution, schedule,
     simulate_options, suppression, suppression_key, suppression_query, suppression_scope, timeline_query,
 };
-pub use dialing::{capabilities, dial_error, dial_request, find_request, found, outcome, user_error, user_failure};
+pub use assistants::{answer, assistant, check_assistant, dialogue, piece, relay_command, spoken};
+pub use dialing::{
+    capabilities, dial_error, dial_request, find_request, found, outbound_message, outcome, sent, user_error, user_failure,
+};
 pub use faults::error;
 pub use policy::{Pacing, decide, next, raised, view};
+pub use providers::{callback_request, callback_response, check_dialer, dialer};
 pub use records::{
     campaign, campaign_explanation, contact, contact_explanation, contact_list, event, execution, import_progress, import_report,
     lint_report, node, page, progress, simulation, suppression_entry, timeline,

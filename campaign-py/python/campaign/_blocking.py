@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ._engine import Engine, EngineOptions, EventStream, SimulatedDialer
+from . import _native
+from ._engine import Engine, EngineOptions, EventStream
 from ._records import Contact, Event
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._protocols import Campaign, ContactStore, Dialer
+    from ._assistants import Assistant
+    from ._protocols import Campaign, ContactStore
+    from ._providers import AnyDialer
 
 __all__ = ["BlockingEngine"]
 
@@ -72,12 +75,13 @@ class BlockingEngine:
         cls,
         store: str | ContactStore = "memory://",
         *,
-        dialer: Dialer | SimulatedDialer,
+        dialer: AnyDialer,
+        assistant: Assistant | _native.ConfiguredAssistant | None = None,
         kinds: Mapping[str, Campaign | Callable[[dict[str, Any]], Campaign]] | None = None,
         **options: Unpack[EngineOptions],
     ) -> Self:
         """As :meth:`Engine.open`. Coroutines of a dialer or a store run on an event loop of the package's own."""
-        return cls(_run(Engine.open(store, dialer=dialer, kinds=kinds, **options)))
+        return cls(_run(Engine.open(store, dialer=dialer, assistant=assistant, kinds=kinds, **options)))
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +130,13 @@ class BlockingEngine:
     preview_template = _waits(Engine.preview_template)
     preview_contact = _waits(Engine.preview_contact)
     lint_template = _waits(Engine.lint_template)
+    callback = _waits(Engine.callback)
+    is_signed = _waits(Engine.is_signed)
+    receive_message = _waits(Engine.receive_message)
+    send_message = _waits(Engine.send_message)
+    conversations = _waits(Engine.conversations)
+    messages = _waits(Engine.messages)
+    relay = _waits(Engine.relay)
     nodes = _waits(Engine.nodes)
     now = _waits(Engine.now)
     stop = _waits(Engine.stop)

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import operator
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from . import _native
+from ._assistants import assistant_form, carry
 from ._errors import ClosedError, InvalidError
-from ._loop import Link, link, plain
+from ._loop import Link, link
 from ._protocols import (
     STORE_METHODS,
     CampaignView,
-    FindRequest,
     Outcome,
     check,
     check_campaign,
 )
+from ._providers import CallbackResponse, dialer_form, request_form
 from ._records import (
     CampaignExplanation,
     CampaignRecord,
     Contact,
     ContactExplanation,
     ContactList,
+    Conversation,
     Event,
     Execution,
     ImportProgress,
     ImportReport,
     LintReport,
+    Message,
     NodeInfo,
     Page,
     Progress,
     SimulationReport,
+    Spoken,
     SuppressionEntry,
     TimelineBucket,
     moment,
@@ -52,8 +55,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from ._assistants import Assistant, ConversationKey, Frames, Keyword, RelaySession
     from ._blocking import BlockingEngine
-    from ._protocols import Campaign, ContactStore, Dialer
+    from ._protocols import Campaign, ContactStore
+    from ._providers import AnyDialer
     from ._source import Frame
 
     Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[Mapping[str, Any]] | Frame
@@ -159,30 +164,6 @@ class SimulatedDialer(_native.SimulatedDialer):
         return f"<SimulatedDialer hand_offs={self.stats()['hand_offs']}>"
 
 
-class _Answers:
-    """What the native half asks of a user's dialer: values of the package instead of plain data."""
-
-    def __init__(self, dialer: Any) -> None:
-        self.dial = dialer.dial
-        find = getattr(dialer, "find", None)
-        if find is not None:
-            self.find = _converted(find, FindRequest._of)
-
-
-def _converted(function: Callable[..., Any], convert: Callable[[Any], Any]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-
-        async def later(data: Any) -> Any:
-            return await function(convert(data))
-
-        return later
-
-    def at_once(data: Any) -> Any:
-        return function(convert(data))
-
-    return at_once
-
-
 class _Policy:
     """A campaign of the user's, as the native half asks it."""
 
@@ -215,19 +196,6 @@ class _Kind:
             "campaign": self._link.register(_Policy(made)),
             "templates": {name: [self._link.register(one), sorted(set(one.variables))] for name, one in templates.items()},
         }
-
-
-def dialer_form(register: Callable[[Any], int], dialer: Any) -> Any:
-    """What the native half takes as a dialer."""
-    if isinstance(dialer, _native.SimulatedDialer):
-        return dialer
-    check(dialer, "Dialer", ["dial"])
-    given = getattr(dialer, "capabilities", None)
-    if callable(given):
-        given = given()
-    capabilities: Any = {} if given is None else plain(given)
-    can_find = callable(getattr(dialer, "find", None))
-    return (register(_Answers(dialer)), capabilities, can_find)
 
 
 def _id(value: Any) -> int:
@@ -273,15 +241,18 @@ class Engine:
         cls,
         store: str | ContactStore = "memory://",
         *,
-        dialer: Dialer | SimulatedDialer,
+        dialer: AnyDialer,
+        assistant: Assistant | _native.ConfiguredAssistant | None = None,
         kinds: Mapping[str, Campaign | Callable[[dict[str, Any]], Campaign]] | None = None,
         **options: Unpack[EngineOptions],
     ) -> Self:
         """Registers a node on a store and starts it. Campaigns that were running go on.
 
         ``store`` is a URL (``memory://``, ``sqlite://campaigns.db``, ``postgres://...``) or an object with the methods of
-        :class:`ContactStore`; ``dialer`` a :class:`SimulatedDialer` or an object with the methods of :class:`Dialer`; ``kinds`` names
-        campaigns of your own. A method that is missing is named here.
+        :class:`ContactStore`; ``dialer`` one by configuration (:class:`TwilioDialer`, :class:`ElevenLabsDialer`, :class:`WebhookDialer`,
+        :class:`RoutedDialer`, :class:`SimulatedDialer`) or an object with the methods of :class:`Dialer`; ``assistant`` answers people, an
+        :class:`OpenAiAssistant` or an object with the method of :class:`Assistant`; ``kinds`` names campaigns of your own. A method that is
+        missing is named here.
         """
         bridge = await link()
         # Only what is registered here: engines that open side by side share the link.
@@ -298,7 +269,8 @@ class Engine:
                 check(store, "ContactStore", STORE_METHODS)
                 place = register(store)
             numbers = {name: register(_Kind(bridge, kind)) for name, kind in (kinds or {}).items()}
-            token = bridge.bridge.open(place, dialer_form(register, dialer), dict(options), numbers)
+            talks = None if assistant is None else assistant_form(bridge, register, assistant)
+            token = bridge.bridge.open(place, dialer_form(register, dialer), dict(options), numbers, talks)
             handle = await bridge.wait(token)
         except BaseException:
             for number in registered:
@@ -816,6 +788,146 @@ class Engine:
         """Events of one campaign, until it has ended, or of all: ``async for event in engine.events(c.id)``."""
         return EventStream(self, None if campaign is None else _id(campaign))
 
+    # --- people who answer back ------------------------------------------------------------------------------------------
+
+    async def callback(
+        self, method: str, url: object, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
+    ) -> CallbackResponse:
+        """Takes a callback of the provider: hand it the request as it came in, and send back what this returns.
+
+        ``url`` is the whole URL or path and query, ``body`` its bytes as they came in, because signatures cover both. Everything is in the
+        answer: 2xx when the callback was taken (again, if it came twice), 400, 403 and 404 when it is none of ours, 503 when it should come
+        again.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer, TwilioDialer
+        >>> twilio = TwilioDialer(account_sid="AC" + 32 * "0", auth_token="the token", public_base_url="https://calls.example.org")
+        >>> with BlockingEngine.open(dialer=twilio) as engine:
+        ...     engine.callback("POST", "/twilio/status?attempt=7", {"Host": "calls.example.org"}, b"CallSid=CA1").status
+        403
+        """
+        return CallbackResponse._of(await self._call("callback", **request_form(method, url, headers, body)))
+
+    async def is_signed(self, method: str, url: object, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes = b"") -> bool:
+        """Whether a request that is no callback comes from the dialer's provider.
+
+        Ask before a WebSocket that the provider opens for the assistant is accepted and handed to :meth:`relay`: whoever may open one
+        speaks as the person.
+        """
+        return await self._call("is_signed", **request_form(method, url, headers, body))
+
+    async def receive_message(
+        self,
+        *,
+        id: str,
+        channel: Literal["sms", "whatsapp"],
+        phone_number: str,
+        our_number: str,
+        text: str = "",
+        media: Sequence[str] = (),
+        keyword: Keyword | None = None,
+        confirmed_by_carrier: bool = False,
+        data: Mapping[str, Any] | None = None,
+    ) -> Message:
+        """Takes a message from a person, for programs that receive messages themselves; those of callbacks come in by :meth:`callback`.
+
+        It is stored once, however often it is handed in; ``id`` is the provider's. Opt-out words suppress the number before this returns,
+        mixed campaigns branch on the reply, and the assistant answers if the campaign says so. ``keyword`` is what the carrier itself took it
+        for, and ``confirmed_by_carrier`` says that it has answered that already.
+
+        >>> from campaign import BlockingEngine, SimulatedDialer
+        >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
+        ...     told = engine.receive_message(id="SM1", channel="sms", phone_number="+12125550123", our_number="+12025550100", text="STOP")
+        ...     told.keyword, engine.is_suppressed("+12125550123")
+        ('opt_out', True)
+        """
+        return Message._of(
+            await self._call(
+                "receive_message",
+                id=id,
+                channel=channel,
+                phone_number=phone_number,
+                our_number=our_number,
+                text=text,
+                media=list(media),
+                keyword=keyword,
+                confirmed_by_carrier=confirmed_by_carrier,
+                data=data,
+            )
+        )
+
+    async def send_message(
+        self,
+        conversation: Conversation | ConversationKey,
+        text: str,
+        *,
+        key: str | None = None,
+        valid_for: float | timedelta | None = None,
+    ) -> Message:
+        """Sends a message in a conversation, at most once. Not to people who have opted out, and by WhatsApp only within 24 hours of their
+        last message.
+
+        ``conversation`` is one of :meth:`conversations`, or a dict with ``channel``, ``our_number`` and ``phone_number``. With a ``key`` a
+        call may be repeated when its answer was lost, and sends nothing twice. It must leave within ``valid_for`` seconds, 600 by default.
+        """
+        where = _conversation(conversation)
+        return Message._of(await self._call("send_message", **where, text=text, key=key, valid_for=valid_for))
+
+    async def conversations(
+        self,
+        phone_number: str | None = None,
+        *,
+        channel: Literal["call", "sms", "whatsapp"] | None = None,
+        campaign: int | None = None,
+        after: Conversation | ConversationKey | None = None,
+        limit: int | None = None,
+    ) -> list[Conversation]:
+        """Conversations by the person's number: with one person, on one channel, or in which this campaign wrote last.
+
+        At most ``limit`` (50 by default, 1000 at most); ``after`` walks on behind the last of the page before.
+        """
+        found = await self._call(
+            "conversations",
+            phone_number=phone_number,
+            channel=channel,
+            campaign_id=None if campaign is None else _id(campaign),
+            after=None if after is None else _conversation(after),
+            limit=limit,
+        )
+        return [Conversation._of(one) for one in found]
+
+    async def messages(
+        self,
+        conversation: Conversation | ConversationKey,
+        *,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Page[Message]:
+        """The messages of a conversation, oldest first; of a call, what was said."""
+        where = _conversation(conversation)
+        return page_of(Message, await self._call("messages", **where, **_paging(page, per_page, offset, limit)))
+
+    async def relay(
+        self,
+        frames: Frames,
+        send: Callable[[str], object],
+        *,
+        begun: Callable[[RelaySession], object] | None = None,
+    ) -> list[Spoken]:
+        """Carries the conversation of a call whose carrier relays speech as text over a WebSocket (Twilio's ConversationRelay and the like).
+
+        ``frames`` gives what comes in, as an asynchronous or a plain iterator of texts; ``send``, a coroutine function or a plain one, sends
+        a text. It ends with the session or with ``frames``, and returns what was said, which is kept in the conversation and in the outcome
+        of its attempt. ``begun`` gets the :class:`RelaySession`, by which the program takes part.
+
+        Check the handshake with :meth:`is_signed` before. With FastAPI::
+
+            await socket.accept()
+            await engine.relay(socket.iter_text(), socket.send_text)
+        """
+        return await carry(await link(), self._handle, frames, send, begun)
+
     # --- the node --------------------------------------------------------------------------------------------------------
 
     async def nodes(self) -> list[NodeInfo]:
@@ -986,6 +1098,16 @@ async def copy_store(source: str | ContactStore, target: str | ContactStore) -> 
     finally:
         for number in registered:
             bridge.objects.pop(number, None)
+
+
+def _conversation(given: Any) -> dict[str, Any]:
+    """Which conversation is meant."""
+    names = ("channel", "our_number", "phone_number")
+    if isinstance(given, Conversation):
+        return {name: getattr(given, name) for name in names}
+    if not isinstance(given, Mapping):
+        raise InvalidError(f"a conversation is a record, or a dict with {', '.join(names)}", context={"field": "conversation"})
+    return dict(cast("Mapping[str, Any]", given))
 
 
 def _reading(tell: Callable[[ImportProgress], None] | None) -> Callable[[dict[str, Any]], None] | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import inspect
 import itertools
 import logging
 import os
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -72,6 +74,39 @@ class Workers:
 _workers = Workers()
 
 
+async def in_thread(function: Callable[[], T]) -> T:
+    """What a function gives that may block, from a thread of ours."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(finish: Callable[[], None]) -> None:
+        # The loop may be gone, and whoever waited.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if future.done() else finish())
+
+    def work() -> None:
+        try:
+            value = function()
+        except StopIteration:
+            settle(lambda: future.set_exception(RuntimeError("StopIteration was raised out of a function")))
+        except BaseException as error:
+            caught = error
+            settle(lambda: future.set_exception(caught))
+        else:
+            settle(lambda: future.set_result(value))
+
+    _workers.submit(work)
+    return await future
+
+
+class Droppable(ABC):
+    """An object of the shell's own that is told when the engine needs it no more."""
+
+    @abstractmethod
+    def dropped(self) -> None:
+        """Lets go of what it holds."""
+
+
 class Link:
     """The way between the engine and one event loop."""
 
@@ -82,6 +117,7 @@ class Link:
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._progress: dict[int, Callable[[dict[str, Any]], None]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
         self._guard: AsyncGenerator[None, None] = self._until_the_end()
         loop.add_reader(self.bridge.fileno(), self._drain)
 
@@ -92,7 +128,7 @@ class Link:
         finally:
             self.close()
             # Begun after the loop had cancelled its tasks.
-            late = list(self._tasks.values())
+            late = [*self._tasks.values(), *self._background]
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -142,6 +178,12 @@ class Link:
         for number in registered:
             self.objects.pop(number, None)
 
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begins what nobody waits for; it is kept until it has ended."""
+        task = self.loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
     def _drain(self) -> None:
         for item in self.bridge.drain():
             try:
@@ -169,7 +211,9 @@ class Link:
                 if task is not None:
                     task.cancel()
             case ("discard", number):
-                self.objects.pop(number, None)
+                dropped = self.objects.pop(number, None)
+                if isinstance(dropped, Droppable):
+                    dropped.dropped()
             case ("progress", token, value):
                 told = self._progress.get(token)
                 if told is not None:

@@ -24,6 +24,7 @@ __all__ = [
     "FindRequest",
     "Finish",
     "Found",
+    "OutboundMessage",
     "Outcome",
     "Reach",
     "Template",
@@ -112,6 +113,31 @@ class FindRequest(Record):
 
     def _shown(self) -> dict[str, Any]:
         return {"attempt": self.attempt_id, "channel": self.channel, "to": masked(self.to)}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class OutboundMessage(Record):
+    """A message outside of attempts to be sent: a confirmation, an answer of the assistant, a message of the program."""
+
+    key: str
+    """Unique for this message; a dialer is never given the same twice."""
+    channel: str
+    """``sms`` or ``whatsapp``."""
+    from_number: str
+    """Our number or sender: the one that was written to."""
+    to: str
+    """The person, in E.164."""
+    message: str
+    """The text."""
+    valid_until: datetime | None
+    """It must not leave the provider later than this."""
+    now: datetime
+    """Now, by the engine's clock."""
+
+    _times = frozenset({"valid_until", "now"})
+
+    def _shown(self) -> dict[str, Any]:
+        return {"key": self.key, "channel": self.channel, "to": masked(self.to)}
 
 
 @dataclass(frozen=True)
@@ -295,8 +321,10 @@ class Dialer(Protocol):
     subclasses of :class:`DialError` when nothing was placed; whatever else it raises leaves the attempt in doubt, with the exception
     as the cause. When the attempt is to be given up, the coroutine is cancelled; it may still hang up and return an outcome.
 
-    Optional: ``capabilities`` (:class:`Capabilities`), and ``find(request)``, which says what became of an attempt in doubt
-    (:class:`Found`). Without ``find``, an attempt in doubt is never tried again.
+    Optional: ``capabilities`` (:class:`Capabilities`); ``find(request)``, which says what became of an attempt in doubt
+    (:class:`Found`), and without which such an attempt is never tried again; and ``send(message)``, which sends an
+    :class:`OutboundMessage` and returns the provider's reference, and without which confirmations, answers and
+    :meth:`Engine.send_message` have no way out. It raises as ``dial`` does.
     """
 
     def dial(

@@ -22,17 +22,20 @@ __all__ = [
     "Contact",
     "ContactExplanation",
     "ContactList",
+    "Conversation",
     "Event",
     "Execution",
     "ImportProgress",
     "ImportReport",
     "LintReport",
+    "Message",
     "NodeInfo",
     "Page",
     "Progress",
     "Record",
     "RowError",
     "SimulationReport",
+    "Spoken",
     "SuppressionEntry",
     "TimelineBucket",
 ]
@@ -351,6 +354,10 @@ class Event(Record):
     percent: int | None = None
     spent: float | None = None
     budget: float | None = None
+    message_id: str | None = None
+    """The provider's id of a message that came in or went out."""
+    tool: str | None = None
+    """What the assistant asked for, for ``type == "tool_used"``."""
     code: str | None = None
     message: str | None = None
     count: int | None = None
@@ -556,6 +563,73 @@ class SuppressionEntry(Record):
 
     def _shown(self) -> dict[str, Any]:
         return {"phone": masked(self.phone_number), "campaign": self.campaign_id, "reason": self.reason}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Conversation(Record):
+    """What one person and one number (or sender) of ours write to each other on one channel. It outlives campaigns."""
+
+    channel: str
+    our_number: str
+    phone_number: str
+    last_inbound_at: datetime | None
+    """When the person last wrote. WhatsApp allows free text for 24 hours from then."""
+    last_outbound_at: datetime | None
+    campaign_id: int | None
+    """The campaign that last wrote here."""
+    contact_id: int | None
+    opted_out_at: datetime | None
+    """When the person opted out here, unless they opted in again later."""
+
+    _times = frozenset({"last_inbound_at", "last_outbound_at", "opted_out_at"})
+
+    def _shown(self) -> dict[str, Any]:
+        return {"channel": self.channel, "with": masked(self.phone_number), "campaign": self.campaign_id}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Message(Record):
+    """One message of a conversation. A ``repr`` never shows its text."""
+
+    id: str
+    """The provider's id, or our own key while the provider has not named one."""
+    direction: str
+    """``inbound`` or ``outbound``."""
+    author: str
+    """``person``, ``campaign``, ``assistant``, ``engine`` (a confirmation) or ``program``."""
+    at: datetime
+    text: str
+    media: list[str]
+    keyword: str | None
+    """What it asks for by itself: ``opt_out``, ``opt_in`` or ``help``."""
+    campaign_id: int | None
+    contact_id: int | None
+    state: str
+    """``done``, ``in_doubt`` (handed over, and nothing certain was heard; it is never sent again) or ``failed``."""
+    tool: dict[str, Any] | None
+    """What the assistant wanted done, ``name`` and ``arguments``; such an entry has no text and was sent to nobody."""
+
+    _times = frozenset({"at"})
+
+    def _shown(self) -> dict[str, Any]:
+        return {"id": self.id, "author": self.author, "keyword": self.keyword, "state": self.state}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Spoken(Record):
+    """Something that was said, or asked for, in a call. A ``repr`` never shows the text."""
+
+    author: str
+    """``person`` or ``assistant``."""
+    at: datetime
+    text: str
+    tool: dict[str, Any] | None
+    """What the assistant asked for, ``name`` and ``arguments``; then there is no text."""
+
+    _times = frozenset({"at"})
+
+    def _shown(self) -> dict[str, Any]:
+        return {"author": self.author}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ._engine import _Answers
 from ._loop import link, plain
 from ._protocols import STORE_METHODS, ContactStore, Dialer, DialRequest, check
+from ._providers import Answers
 
 __all__ = ["Report", "run_dialer_suite", "run_store_suite"]
 
@@ -72,7 +72,7 @@ def _store(made: Any) -> Any:
 
 def _dialer(made: Any) -> Any:
     check(made, "Dialer", ["dial"])
-    return _Answers(made)
+    return Answers(made)
 
 
 async def _suite(kind: str, make: Callable[..., Any], wrap: Callable[[Any], Any], arguments: dict[str, Any]) -> Report:

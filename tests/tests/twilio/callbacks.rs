@@ -42,7 +42,8 @@ fn apply(outcome: Option<&Outcome>, news: &News) -> Option<Outcome> {
 fn paths_are_known_with_and_without_what_a_proxy_takes_away() {
     let dialer = dialer();
     let callbacks = dialer.callbacks().unwrap();
-    for name in ["status", "amd", "recording", "message", "inbound", "voice", "relay-end"] {
+    let aliases = ["amd-status", "sms", "whatsapp", "incoming"];
+    for name in ["status", "amd", "recording", "message", "inbound", "voice", "relay-end"].into_iter().chain(aliases) {
         assert!(callbacks.serves(&format!("/twilio/{name}")) && callbacks.serves(&format!("/hooks/twilio/{name}")), "{name}");
     }
     for path in ["/twilio/", "/twilio/other", "/status", "/other/twilio/status", "/twilio/status/more", ""] {

@@ -1,12 +1,15 @@
 //! What is asked for, and what comes of it.
 
-use super::{Line, OURS, WHATSAPP};
+use super::{Line, OURS, SPEED, WHATSAPP, config, number};
 use campaign_core::campaign::VoicemailSettings;
-use campaign_core::dialer::{DialError, DialRequest, FindRequest, Found};
+use campaign_core::dialer::twilio::TwilioDialer;
+use campaign_core::dialer::{DialError, DialRequest, Dialer as _, FindRequest, Found, OutboundMessage};
+use campaign_core::executor::SharedExecutor;
 use campaign_core::id::Money;
 use campaign_core::outcome::{Channel, Disposition};
 use campaign_core::testkit::dialer::{TestHost, find_request};
-use campaign_tests::vendors::twilio::{CallEnd, Fate, Handling};
+use campaign_tests::vendors::twilio::{CallEnd, Fate, Handling, Twilio};
+use campaign_tests::vendors::world::quick_clock;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -271,6 +274,34 @@ async fn a_message_never_outlives_its_window() {
         }
     }
     assert_eq!(line.twilio.requests(), 3, "what is too late is not sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_a_conversation_does_not_outlive_its_time() {
+    let clock: SharedExecutor = Arc::new(quick_clock(SPEED));
+    let twilio = Twilio::start(Arc::clone(&clock)).await;
+    let settings = config(&twilio).public_base_url("https://calls.example.org").with(|config| config.request_timeout = Duration::from_secs(10));
+    let dialer = TwilioDialer::new(settings).unwrap();
+    for (left, expected) in [(Some(610), Some("600")), (Some(200_000), Some("36000")), (None, None), (Some(10), Some("late"))] {
+        let now = clock.now();
+        let message = OutboundMessage {
+            key: "k".into(),
+            channel: Channel::Sms,
+            from: OURS.into(),
+            to: number(1),
+            text: "Hi".to_owned(),
+            valid_until: left.map(|left| now + SignedDuration::from_secs(left)),
+            now,
+        };
+        let result = dialer.callbacks().unwrap().send(message).await;
+        if expected == Some("late") {
+            assert!(matches!(result, Err(DialError::Transient(_))), "{result:?}");
+            continue;
+        }
+        let sent = twilio.messages().pop().unwrap();
+        assert_eq!((result.unwrap(), sent.field("ValidityPeriod")), (sent.sid.clone(), expected));
+    }
+    assert_eq!(twilio.requests(), 3, "what is too late is not sent");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

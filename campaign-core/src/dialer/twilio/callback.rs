@@ -20,14 +20,19 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use url::Url;
 
-/// The names below [`super::TwilioConfig::callback_path`], and what they are about.
+/// The names below [`super::TwilioConfig::callback_path`], and what they are about. Some have other names beside them that accounts are often
+/// set to already.
 const NAMES: &[(&str, About)] = &[
     ("status", About::Call),
     ("amd", About::Call),
+    ("amd-status", About::Call),
     ("recording", About::Call),
     ("message", About::Message),
     ("inbound", About::Inbound),
+    ("sms", About::Inbound),
+    ("whatsapp", About::Inbound),
     ("voice", About::Voice),
+    ("incoming", About::Voice),
     ("relay-end", About::RelayEnd),
 ];
 
@@ -133,6 +138,10 @@ impl Callbacks for TwilioDialer {
             CallPlan::Say(text) => self.say_and_close(text),
         };
         CallbackResponse::xml(twiml)
+    }
+
+    fn is_signed(&self, request: &CallbackRequest) -> bool {
+        Self::is_signed(self, request)
     }
 
     async fn send(&self, message: OutboundMessage) -> Result<String, DialError> {

@@ -1,14 +1,14 @@
 //! One message, from hand-off to its receipt, or until nobody waits for it any longer.
 
 use super::api::{Fields, Resource, put};
-use super::facts::{Facts, Kind};
+use super::facts::{self, Facts};
 use super::options::Options;
 use super::{Sender, TwilioDialer, address, may_hand_over};
 use crate::dialer::{DialContext, DialError, DialRequest, OutboundMessage};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::outcome::{Channel, Outcome};
 use crate::template::sms::segments;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ use std::time::Duration;
 const LONGEST_VALIDITY: u32 = 36_000;
 /// How long after a person's message WhatsApp takes free text, less what a request may take to arrive.
 const FREE_TEXT: SignedDuration = SignedDuration::from_mins(24 * 60 - 1);
-/// An answer in a conversation that did not leave within this time is of no use any more.
-const REPLY_VALIDITY: u32 = 300;
 
 impl TwilioDialer {
     pub(super) async fn write(&self, request: &DialRequest, context: &DialContext) -> Result<Outcome, DialError> {
@@ -41,7 +39,7 @@ impl TwilioDialer {
         let is_text = request.channel == Channel::Sms && fields.iter().any(|(name, _)| name == "Body");
         may_hand_over(request, context)?;
         let resource = self.api.create(Resource::Messages, fields).await?;
-        let facts = Facts::of_resource(Kind::Message, &resource);
+        let facts = Facts::of_resource(facts::Kind::Message, &resource);
         if let Err(error) = context.placed(facts.sid.clone().unwrap_or_default()).await {
             tracing::warn!(%error, "the reference of a message was not stored");
         }
@@ -80,7 +78,7 @@ impl TwilioDialer {
             }
             if look {
                 match self.api.fetch(Resource::Messages, &sid).await {
-                    Ok(Some(resource)) => facts.take(Facts::of_resource(Kind::Message, &resource)),
+                    Ok(Some(resource)) => facts.take(Facts::of_resource(facts::Kind::Message, &resource)),
                     Ok(None) => {}
                     Err(error) => tracing::debug!(%error, "a message could not be looked at; trying again"),
                 }
@@ -91,7 +89,7 @@ impl TwilioDialer {
             && !facts.is_priced()
             && let Ok(Some(resource)) = self.api.fetch(Resource::Messages, &sid).await
         {
-            facts.take(Facts::of_resource(Kind::Message, &resource));
+            facts.take(Facts::of_resource(facts::Kind::Message, &resource));
         }
         facts
     }
@@ -108,8 +106,7 @@ impl TwilioDialer {
     fn validity(&self, request: &DialRequest, options: &Options, context: &DialContext) -> Result<Option<u32>, DialError> {
         let chosen = options.validity_period.map(|seconds| seconds.clamp(1, LONGEST_VALIDITY));
         let Some(until) = request.valid_until else { return Ok(chosen) };
-        let left = Duration::try_from(until.duration_since(context.now())).unwrap_or_default();
-        let left = left.saturating_sub(self.config.request_timeout);
+        let left = self.left(until, context.now());
         if left < self.config.min_validity || left < Duration::from_secs(1) {
             // The window is all but closed: the message waits for the next one, and that is nobody's fault.
             return Err(DialError::Throttled { retry_after: Duration::ZERO });
@@ -118,15 +115,26 @@ impl TwilioDialer {
         Ok(Some(chosen.map_or(seconds, |chosen| chosen.min(seconds))))
     }
 
+    /// How long a message may wait at Twilio, when its request takes as long as it may.
+    fn left(&self, until: Timestamp, now: Timestamp) -> Duration {
+        Duration::try_from(until.duration_since(now)).unwrap_or_default().saturating_sub(self.config.request_timeout)
+    }
+
     /// A message outside of attempts, once.
     pub(super) async fn send_message(&self, message: &OutboundMessage) -> Result<String, DialError> {
         let mut fields = Fields::new();
         put(&mut fields, "To", address(message.channel, &message.to));
         self.put_sender(&mut fields, message.channel, Some(&message.from)).map_err(DialError::Transient)?;
         put(&mut fields, "Body", message.text.as_str());
-        put(&mut fields, "ValidityPeriod", REPLY_VALIDITY.to_string());
+        if let Some(until) = message.valid_until {
+            let seconds = self.left(until, message.now).as_secs().min(LONGEST_VALIDITY.into());
+            if seconds == 0 {
+                return Err(DialError::Transient(Error::new(Kind::Provider, "the message could not leave in time any more")));
+            }
+            put(&mut fields, "ValidityPeriod", seconds.to_string());
+        }
         let resource = self.api.create(Resource::Messages, fields).await?;
-        Ok(Facts::of_resource(Kind::Message, &resource).sid.unwrap_or_default())
+        Ok(Facts::of_resource(facts::Kind::Message, &resource).sid.unwrap_or_default())
     }
 }
 

@@ -15,13 +15,11 @@ use super::{
     DialRequest, Dialer, FindRequest, Found, Idempotency, InboundCall, News, OutboundMessage, Signal,
 };
 use crate::error::{Error, Kind, Result};
-use crate::executor::{Executor as _, TokioExecutor};
 use crate::http::signature::WebhookSecret;
 use crate::http::{Answer, Body, Exchange, HttpClient, Method};
 use crate::outcome::{Disposition, Outcome};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use parking_lot::Mutex;
 use protocol::{Event, Question, Said};
 use serde_json::Value;
 use std::sync::Arc;
@@ -54,14 +52,6 @@ pub struct WebhookDialer {
     config: Arc<WebhookConfig>,
     secrets: Arc<[WebhookSecret]>,
     http: HttpClient,
-    seen: Arc<Mutex<Option<Seen>>>,
-}
-
-/// The engine's time and the machine's at the same moment.
-#[derive(Clone, Copy)]
-struct Seen {
-    engine: Timestamp,
-    machine: Timestamp,
 }
 
 impl std::fmt::Debug for WebhookDialer {
@@ -81,7 +71,6 @@ impl WebhookDialer {
             secrets: config.secrets()?.into(),
             http: HttpClient::new(config.http())?,
             config: Arc::new(config),
-            seen: Arc::default(),
         })
     }
 
@@ -96,26 +85,8 @@ impl WebhookDialer {
         &self.config
     }
 
-    /// Notes the engine's time.
-    fn see(&self, engine: Timestamp) {
-        if let Some(clock) = TokioExecutor::current() {
-            *self.seen.lock() = Some(Seen { engine, machine: clock.now() });
-        }
-    }
-
-    /// The engine's time where nobody says it: what it was when it was last heard, and what has passed since on the machine's clock.
-    fn now(&self) -> Timestamp {
-        let machine = TokioExecutor::current().map(|clock| clock.now());
-        match (*self.seen.lock(), machine) {
-            (Some(seen), Some(machine)) => seen.engine.saturating_add(machine.duration_since(seen.machine)).unwrap_or(seen.engine),
-            (Some(seen), None) => seen.engine,
-            (None, machine) => machine.unwrap_or(Timestamp::UNIX_EPOCH),
-        }
-    }
-
     /// Sends a signed message. `id` is its `webhook-id`, `key` its idempotency key.
     async fn post(&self, url: &str, id: &str, key: &str, message: &Value, now: Timestamp) -> Exchange {
-        self.see(now);
         let body = message.to_string().into_bytes();
         let signatures: Vec<String> = self.secrets.iter().map(|secret| secret.sign(id, now, &body)).collect();
         let (signature, seconds) = (signatures.join(" "), now.as_second().to_string());
@@ -336,7 +307,6 @@ impl Callbacks for WebhookDialer {
     }
 
     fn read(&self, request: &CallbackRequest, now: Timestamp) -> Result<Callback, CallbackError> {
-        self.see(now);
         let header = |name: &str| request.header(name).unwrap_or_default();
         let (id, at, signatures) = (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
         let signed = !id.is_empty()
@@ -366,7 +336,7 @@ impl Callbacks for WebhookDialer {
     }
 
     async fn send(&self, message: OutboundMessage) -> Result<String, DialError> {
-        match self.post(&self.config.url, &message.key, &message.key, &protocol::send(&message), self.now()).await {
+        match self.post(&self.config.url, &message.key, &message.key, &protocol::send(&message), message.now).await {
             Exchange::NotSent(_) => Err(DialError::Throttled { retry_after: protocol::WAIT }),
             Exchange::Lost(error) => Err(DialError::InDoubt(error)),
             Exchange::Answered(answer) => sent(&message, &answer),

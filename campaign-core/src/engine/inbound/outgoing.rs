@@ -148,6 +148,7 @@ async fn hand_over(core: &Arc<Core>, draft: &Draft, valid_until: Timestamp) -> R
                     to: draft.key.person.clone(),
                     text: draft.text.clone(),
                     valid_until: Some(valid_until),
+                    now: core.now(),
                 };
                 // The dialer is user code: a panic may have come after the hand-off.
                 let sent = AssertUnwindSafe(async { callbacks.send(message).await }).catch_unwind().await;
