@@ -50,6 +50,9 @@ has_postgres() {
 # The pooler that one of the tests goes through.
 need_pooler() { [ -x /usr/sbin/pgbouncer ] || need pgbouncer pgbouncer; }
 
+# Where Cargo puts what it builds.
+target_directory() { cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'; }
+
 command -v cargo >/dev/null || die "cargo is missing; install a Rust toolchain from https://rustup.rs (the version is in Cargo.toml under rust-version) and try again"
 # SQLite is compiled from C, and rustc links with cc.
 need cc build-essential

@@ -35,6 +35,9 @@ fi
 
 say "building the Node package"
 (cd campaign-node && node scripts/build.mjs --debug)
+cargo build -q --locked --bin vendors
+CAMPAIGN_VENDORS=$(target_directory)/debug/vendors
+export CAMPAIGN_VENDORS
 say "testing the Node package"
 (cd campaign-node && node scripts/test.mjs)
 say "running the Node examples"

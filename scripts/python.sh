@@ -20,7 +20,9 @@ test)
     say "Python: tests, documentation, examples"
     need_postgres
     build_python
-    cargo build -q --locked --bin with_postgres
+    cargo build -q --locked --bin with_postgres --bin vendors
+    CAMPAIGN_VENDORS=$(target_directory)/debug/vendors
+    export CAMPAIGN_VENDORS
     server=(cargo run -q --locked --bin with_postgres --)
     "${server[@]}" bash -c 'cd campaign-py && exec python -m pytest tests python/campaign --doctest-modules -n 2 "$@"' pytest "${@:2}"
     ;;

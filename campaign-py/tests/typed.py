@@ -1,5 +1,8 @@
 """What type checkers must accept, and what they must refuse: read by them, never run. An ignored error that is none is an error."""
 
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
 import campaign
 from typing_extensions import assert_type
 
@@ -28,6 +31,41 @@ class Policy:
 class LaterPolicy:
     async def next(self, view: campaign.CampaignView) -> campaign.Reach:
         return campaign.Reach()
+
+
+class Streams:
+    async def answer(self, dialogue: campaign.Dialogue) -> AsyncIterator[str | campaign.ToolCall]:
+        yield dialogue.instructions
+        yield campaign.ToolCall("end_call")
+
+
+class Returns:
+    async def answer(self, dialogue: campaign.Dialogue) -> str:
+        return "Hi"
+
+
+class Yields:
+    def answer(self, dialogue: campaign.Dialogue) -> Iterator[str]:
+        yield "Hi"
+
+
+async def answer_back(engine: campaign.Engine) -> None:
+    twilio = campaign.TwilioDialer(account_sid="AC", auth_token="t", calls_per_second=5, poll_interval=timedelta(seconds=5))
+    campaign.TwilioDialer(auth_token="t")  # type: ignore[call-arg]
+    campaign.TwilioDialer(account_sid="AC", calls_per_second="many")  # type: ignore[arg-type]
+    routed = campaign.RoutedDialer({"voice": ("call", Later()), "text": (["sms", "whatsapp"], twilio)})
+    campaign.RoutedDialer({"voice": ("fax", twilio)})  # type: ignore[dict-item]
+    await campaign.Engine.open(dialer=routed, assistant=Streams())
+    await campaign.Engine.open(dialer=twilio, assistant=Returns())
+    await campaign.Engine.open(dialer=twilio, assistant=Yields())
+    await campaign.Engine.open(dialer=twilio, assistant=campaign.OpenAiAssistant(model="m"))
+    await campaign.Engine.open(dialer=twilio, assistant=Later())  # type: ignore[arg-type]
+    assert_type(await engine.callback("POST", "/twilio/sms", {"host": "a"}, b""), campaign.CallbackResponse)
+    found = await engine.conversations(channel="sms")
+    assert_type(found, list[campaign.Conversation])
+    assert_type(await engine.messages(found[0]), campaign.Page[campaign.Message])
+    assert_type(await engine.send_message(found[0], "Hi", valid_for=timedelta(minutes=5)), campaign.Message)
+    await engine.send_message({"channel": "fax", "our_number": "x", "phone_number": "y"}, "Hi")  # type: ignore[arg-type]
 
 
 async def use() -> None:

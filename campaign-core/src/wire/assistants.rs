@@ -152,19 +152,8 @@ fn scripted(mut script: Object) -> Result<Arc<dyn Assistant>> {
 /// `id` and `text`. `tools` have `name`, `description` and `parameters`, a JSON Schema. `instructions` is prompt, agenda and the rules of the
 /// channel as one text.
 pub fn dialogue(dialogue: &Dialogue) -> Value {
-    let Dialogue {
-        channel,
-        campaign_id,
-        campaign_name,
-        contact_id,
-        person,
-        system_prompt,
-        agenda,
-        turns,
-        tools,
-        max_characters,
-        options,
-    } = dialogue;
+    let Dialogue { channel, campaign_id, campaign_name, contact_id, person, system_prompt, agenda, turns, tools, max_characters, options } =
+        dialogue;
     let NewContact { phone, name, email, company, variables, .. } = &**person;
     let turns: Vec<Value> = turns
         .iter()

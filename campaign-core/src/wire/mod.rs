@@ -34,9 +34,7 @@ pub use args::{
     simulate_options, suppression, suppression_key, suppression_query, suppression_scope, timeline_query,
 };
 pub use assistants::{answer, assistant, check_assistant, dialogue, piece, relay_command, spoken};
-pub use dialing::{
-    capabilities, dial_error, dial_request, find_request, found, outbound_message, outcome, sent, user_error, user_failure,
-};
+pub use dialing::{capabilities, dial_error, dial_request, find_request, found, outbound_message, outcome, sent, user_error, user_failure};
 pub use faults::error;
 pub use policy::{Pacing, decide, next, raised, view};
 pub use providers::{callback_request, callback_response, check_dialer, dialer};

@@ -219,7 +219,7 @@ def answered(link: Link, made: Any) -> Answer:
         return Answer(link, cast("AsyncIterable[Any]", made).__aiter__())
     if hasattr(made, "__iter__") and not isinstance(made, (Mapping, bytes)):
         return PlainAnswer(link, iter(cast("Iterable[Any]", made)))
-    kind = type(made).__name__
+    kind = type(cast("object", made)).__name__
     raise UserCodeError(f"the answer of an assistant is a text or an iterator of texts and tool calls, not a {kind}")
 
 
@@ -377,15 +377,19 @@ async def _reading(frames: Frames) -> AsyncIterator[str]:
             yield _frame(frame)
         return
     iterator = iter(frames)
-    while (frame := await in_thread(lambda: next(iterator, None))) is not None:
+
+    def following() -> str | bytes | None:
+        return next(iterator, None)
+
+    while (frame := await in_thread(cast("Callable[[], Any]", following))) is not None:
         yield _frame(frame)
 
 
 def _frame(frame: Any) -> str:
     if isinstance(frame, str):
         return frame
-    if isinstance(frame, (bytes, bytearray)):
-        return bytes(frame).decode()
+    if isinstance(frame, bytes):
+        return frame.decode()
     raise InvalidError(f"a frame is a text, not a {type(frame).__name__}", context={"field": "frames"})
 
 

@@ -831,8 +831,8 @@ class Engine:
         """Takes a message from a person, for programs that receive messages themselves; those of callbacks come in by :meth:`callback`.
 
         It is stored once, however often it is handed in; ``id`` is the provider's. Opt-out words suppress the number before this returns,
-        mixed campaigns branch on the reply, and the assistant answers if the campaign says so. ``keyword`` is what the carrier itself took it
-        for, and ``confirmed_by_carrier`` says that it has answered that already.
+        mixed campaigns branch on the reply, and the assistant answers if the campaign says so. ``keyword`` is what the carrier itself
+        took it for, and ``confirmed_by_carrier`` says that it has answered that already.
 
         >>> from campaign import BlockingEngine, SimulatedDialer
         >>> with BlockingEngine.open(dialer=SimulatedDialer(profile="instant")) as engine:
@@ -915,11 +915,11 @@ class Engine:
         *,
         begun: Callable[[RelaySession], object] | None = None,
     ) -> list[Spoken]:
-        """Carries the conversation of a call whose carrier relays speech as text over a WebSocket (Twilio's ConversationRelay and the like).
+        """Carries the conversation of a call whose carrier relays speech as text over a WebSocket, as Twilio's ConversationRelay does.
 
-        ``frames`` gives what comes in, as an asynchronous or a plain iterator of texts; ``send``, a coroutine function or a plain one, sends
-        a text. It ends with the session or with ``frames``, and returns what was said, which is kept in the conversation and in the outcome
-        of its attempt. ``begun`` gets the :class:`RelaySession`, by which the program takes part.
+        ``frames`` gives what comes in, as an asynchronous or a plain iterator of texts; ``send``, a coroutine function or a plain one,
+        sends a text. It ends with the session or with ``frames``, and returns what was said, which is kept in the conversation and in the
+        outcome of its attempt. ``begun`` gets the :class:`RelaySession`, by which the program takes part.
 
         Check the handshake with :meth:`is_signed` before. With FastAPI::
 

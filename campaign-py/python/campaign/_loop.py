@@ -27,6 +27,8 @@ from ._protocols import DialContext, DialRequest
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
+# What a dialer is asked for that must not happen twice.
+_HAND_OFFS = ("dial", "send")
 _links: dict[asyncio.AbstractEventLoop, Link] = {}
 _logger = logging.getLogger("campaign")
 _places: set[tuple[str, str, int | None]] = set()
@@ -238,7 +240,7 @@ class Link:
                 _workers.submit(lambda: self._answer(token, method, lambda: function(*arguments)))
             except RuntimeError as error:
                 # There are no more threads to be had; nothing was begun.
-                kind = Throttled if method == "dial" else UnavailableError
+                kind = Throttled if method in _HAND_OFFS else UnavailableError
                 failure = kind("no thread is to be had for user code", retry_after=1)
                 failure.__cause__ = error
                 self._failed(token, method, failure)
@@ -299,7 +301,7 @@ class Link:
 
     def _failed(self, token: int, method: str, error: BaseException) -> None:
         report(method, error)
-        self.bridge.answer(token, None, form_of(error, dialing=method == "dial"), error)
+        self.bridge.answer(token, None, form_of(error, dialing=method in _HAND_OFFS), error)
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from . import _native
 from ._errors import InvalidError
@@ -16,7 +16,6 @@ from ._protocols import FindRequest, OutboundMessage, check
 if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
 
-    from ._engine import SimulatedDialer
     from ._protocols import Dialer
 
 __all__ = [
@@ -265,8 +264,8 @@ class RoutedDialer:
         return f"<RoutedDialer {'; '.join(routes)}>"
 
 
-if TYPE_CHECKING:
-    AnyDialer = Dialer | SimulatedDialer | _native.Provider | RoutedDialer
+AnyDialer: TypeAlias = "Dialer | _native.SimulatedDialer | _native.Provider | RoutedDialer"
+"""A dialer: an object with the methods of :class:`Dialer`, or one by configuration."""
 
 
 def _capabilities(dialer: Any) -> dict[str, Any]:
@@ -360,7 +359,7 @@ def request_form(method: str, url: object, headers: Any, body: Any) -> dict[str,
         "url": str(url),
         "headers": [(_text(name), _text(value)) for name, value in pairs],
         # Each character stands for a byte.
-        "body": str(body, "latin-1"),
+        "body": bytes(cast("bytes", body)).decode("latin-1"),
     }
 
 

@@ -17,7 +17,7 @@
 use campaign_core::executor::SharedExecutor;
 use campaign_core::http::{Body, Exchange, HttpClient, HttpOptions, Method};
 use campaign_tests::vendors::clock::QuickClock;
-use campaign_tests::vendors::elevenlabs::{self, Delivery, ElevenLabs};
+use campaign_tests::vendors::elevenlabs::{self, ElevenLabs};
 use campaign_tests::vendors::twilio::{self, CallEnd, Fate, Twilio, signed};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -53,8 +53,9 @@ async fn obey(twilio: &Twilio, eleven: &ElevenLabs, command: &Value) -> Value {
             let fields: Vec<(&str, &str)> = fields.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
             let (status, body) = if command["forged"] == true {
                 let request = signed(&text("url"), &[("Body", "something else")]);
-                let signature = request.header("x-twilio-signature").unwrap_or_default().to_owned();
-                send(&text("url"), vec![("x-twilio-signature".to_owned(), signature)], Body::Form(owned(&fields))).await
+                let signature = request.header("x-twilio-signature").unwrap_or_default();
+                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                send(&text("url"), &[("x-twilio-signature", signature)], Body::Form(fields)).await
             } else {
                 twilio.webhook(&text("url"), &fields).await
             };
@@ -66,12 +67,7 @@ async fn obey(twilio: &Twilio, eleven: &ElevenLabs, command: &Value) -> Value {
             json!({ "x-twilio-signature": signature })
         }
         Some("tell") => {
-            let url = text("url");
-            let sink = move |request: campaign_core::dialer::CallbackRequest| -> futures_util::future::BoxFuture<'static, u16> {
-                let url = url.clone();
-                Box::pin(async move { send(&url, request.headers, Body::Json(request.body)).await.0 })
-            };
-            eleven.tell(Arc::new(sink), Delivery::default());
+            eleven.post_to(&text("url"));
             Value::Null
         }
         Some("misses") => {
@@ -89,24 +85,15 @@ async fn obey(twilio: &Twilio, eleven: &ElevenLabs, command: &Value) -> Value {
     }
 }
 
-fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
 fn of(fields: &[(String, String)], sid: &str, status: &str) -> Value {
     let fields: Map<String, Value> = fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     json!({ "sid": sid, "status": status, "fields": fields })
 }
 
 /// Status and body; 0 when nobody answers.
-async fn send(url: &str, headers: Vec<(String, String)>, body: Body) -> (u16, String) {
+async fn send(url: &str, headers: &[(&str, &str)], body: Body) -> (u16, String) {
     let Ok(client) = HttpClient::new(HttpOptions::default()) else { return (0, String::new()) };
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .filter(|(name, _)| !["content-type", "content-length", "host"].contains(&name.to_ascii_lowercase().as_str()))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    match client.send(Method::Post, url, &headers, body).await {
+    match client.send(Method::Post, url, headers, body).await {
         Exchange::Answered(answer) => (answer.status, String::from_utf8_lossy(&answer.body).into_owned()),
         Exchange::NotSent(_) | Exchange::Lost(_) => (0, String::new()),
     }

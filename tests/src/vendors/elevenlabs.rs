@@ -4,7 +4,7 @@ use super::loopback::{Reply, Request, Server, unescaped};
 use campaign_core::dialer::CallbackRequest;
 use campaign_core::dialer::elevenlabs::sign_webhook;
 use campaign_core::executor::SharedExecutor;
-use campaign_core::http::Secret;
+use campaign_core::http::{Body, Exchange, HttpClient, HttpOptions, Method, Secret};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -168,6 +168,31 @@ impl ElevenLabs {
     /// Webhooks go there.
     pub fn tell(&self, sink: Sink, delivery: Delivery) {
         self.inner.state().sink = Some((sink, delivery));
+    }
+
+    /// Webhooks are posted to this URL.
+    ///
+    /// # Panics
+    /// When there can be no HTTP client.
+    pub fn post_to(&self, url: &str) {
+        let client = HttpClient::new(HttpOptions::default()).expect("an HTTP client");
+        let url: Arc<str> = url.into();
+        let post = move |request: CallbackRequest| -> BoxFuture<'static, u16> {
+            let (client, url) = (client.clone(), Arc::clone(&url));
+            Box::pin(async move {
+                let headers: Vec<(&str, &str)> = request
+                    .headers
+                    .iter()
+                    .filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"))
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                match client.send(Method::Post, &url, &headers, Body::Json(request.body)).await {
+                    Exchange::Answered(answer) => answer.status,
+                    Exchange::NotSent(_) | Exchange::Lost(_) => 0,
+                }
+            })
+        };
+        self.tell(Arc::new(post), Delivery::default());
     }
 
     /// The list of conversations takes no notice of `user_id`, as an older region might.

@@ -280,7 +280,8 @@ async fn a_message_never_outlives_its_window() {
 async fn an_answer_in_a_conversation_does_not_outlive_its_time() {
     let clock: SharedExecutor = Arc::new(quick_clock(SPEED));
     let twilio = Twilio::start(Arc::clone(&clock)).await;
-    let settings = config(&twilio).public_base_url("https://calls.example.org").with(|config| config.request_timeout = Duration::from_secs(10));
+    let settings =
+        config(&twilio).public_base_url("https://calls.example.org").with(|config| config.request_timeout = Duration::from_secs(10));
     let dialer = TwilioDialer::new(settings).unwrap();
     for (left, expected) in [(Some(610), Some("600")), (Some(200_000), Some("36000")), (None, None), (Some(10), Some("late"))] {
         let now = clock.now();

@@ -67,11 +67,7 @@ impl WebhookDialer {
     /// [`Kind::Invalid`] when the settings are wrong; see [`WebhookConfig::validate`].
     pub fn new(config: WebhookConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self {
-            secrets: config.secrets()?.into(),
-            http: HttpClient::new(config.http())?,
-            config: Arc::new(config),
-        })
+        Ok(Self { secrets: config.secrets()?.into(), http: HttpClient::new(config.http())?, config: Arc::new(config) })
     }
 
     /// With another HTTP client, for example one that [holds](HttpClient::holding) a virtual clock.
