@@ -52,20 +52,20 @@ const wrote = (id: string, text: string) => ({ id, channel: 'sms', phoneNumber: 
 
 test('what is wrong is named when it is made', () => {
   const wrong: [() => unknown, string][] = [
-    [() => new TwilioDialer({ accountSid: 'AC-secret', authToken: 't' }), 'account_sid'],
+    [() => new TwilioDialer({ accountSid: 'AC-hush', authToken: 't' }), 'account_sid'],
     [() => new TwilioDialer({ accountSid: SID }), 'auth_token'],
     // @ts-expect-error the kind of a value is checked
-    [() => new TwilioDialer({ accountSid: SID, authToken: 't', callsPerSecond: 'secret' }), 'calls_per_second'],
+    [() => new TwilioDialer({ accountSid: SID, authToken: 't', callsPerSecond: 'hush' }), 'calls_per_second'],
     // @ts-expect-error the name of a setting is checked
-    [() => new TwilioDialer({ accountSid: SID, authTokn: 'secret' }), 'auth_tokn'],
+    [() => new TwilioDialer({ accountSid: SID, authTokn: 'hush' }), 'auth_tokn'],
     // @ts-expect-error what is no settings is none
-    [() => new TwilioDialer('secret'), 'settings'],
-    [() => new ElevenLabsDialer({ apiKey: 'a secret' }), 'api_key'],
-    [() => new WebhookDialer({ url: 'https://a.example', secret: 'secret' }), 'secret'],
+    [() => new TwilioDialer('hush'), 'settings'],
+    [() => new ElevenLabsDialer({ apiKey: 'a hush' }), 'api_key'],
+    [() => new WebhookDialer({ url: 'https://a.example', secret: 'hush' }), 'secret'],
     [() => new OpenAiAssistant({ model: '' }), 'model'],
-    [() => new OpenAiAssistant({ model: 'm', apiKey: 'secret', timeout: -1 }), 'timeout'],
+    [() => new OpenAiAssistant({ model: 'm', apiKey: 'hush', timeout: -1 }), 'timeout'],
     // @ts-expect-error the name of a part is checked
-    [() => new ScriptedAssistant({ answer: 'secret' }), 'assistant'],
+    [() => new ScriptedAssistant({ answer: 'hush' }), 'assistant'],
     [() => new RoutedDialer({}), 'routes'],
     [() => new RoutedDialer({ a: { channels: 'call', dialer: new Carrier() }, b: { channels: 'call', dialer: new Carrier() } }), 'channels'],
     [() => new RoutedDialer({ a: { channels: 'call', dialer: { dial: () => 'busy', capabilities: { channels: ['sms'] } } } }), 'channels'],
@@ -74,21 +74,21 @@ test('what is wrong is named when it is made', () => {
     assert.throws(make, (error) => {
       assert.ok(error instanceof InvalidError, String(error))
       assert.equal(error.context['field'], field)
-      assert.doesNotMatch(error.message, /secret(?!_| \()/, error.message)
+      assert.doesNotMatch(error.message, /hush/)
       return true
     })
   }
 })
 
 test('secrets are nowhere to be seen', () => {
-  const twilio = new TwilioDialer({ accountSid: SID, authToken: 'secret', webhookKeys: { k: 'secret' } })
-  const webhook = new WebhookDialer({ url: 'https://a.example', secret: 'cafe'.repeat(16), headers: { authorization: 'secret' } })
+  const twilio = new TwilioDialer({ accountSid: SID, authToken: 'hush', webhookKeys: { k: 'hush' } })
+  const webhook = new WebhookDialer({ url: 'https://a.example', secret: 'cafe'.repeat(16), headers: { authorization: 'hush' } })
   for (const made of [
-    twilio, webhook, new ElevenLabsDialer({ apiKey: 'secret', webhookSecrets: ['secret'] }), new OpenAiAssistant({ model: 'm', apiKey: 'secret' }),
-    new ScriptedAssistant({ otherwise: 'secret' }), new RoutedDialer({ a: { channels: 'call', dialer: twilio }, b: { channels: 'sms', dialer: webhook } }),
+    twilio, webhook, new ElevenLabsDialer({ apiKey: 'hush', webhookSecrets: ['hush'] }), new OpenAiAssistant({ model: 'm', apiKey: 'hush' }),
+    new ScriptedAssistant({ otherwise: 'hush' }), new RoutedDialer({ a: { channels: 'call', dialer: twilio }, b: { channels: 'sms', dialer: webhook } }),
   ]) {
     const seen = [inspect(made, { depth: 9, showHidden: true }), JSON.stringify(made), Object.getOwnPropertyNames(made).join(' ')]
-    assert.doesNotMatch(seen.join('\n'), /secret|cafe/)
+    assert.doesNotMatch(seen.join('\n'), /hush|cafe/)
   }
 })
 
@@ -220,6 +220,8 @@ test('assistants come in many shapes', async () => {
 test('what an assistant throws is told, and nothing of half an answer is sent', async () => {
   const told: UserCodeError[] = []
   const own = new Carrier()
+  // The engine waits before it asks again, and that alone keeps no process open.
+  const awake = setInterval(() => undefined, 1000)
   const assistant: Assistant = {
     async *answer() {
       yield 'Half an ans'
@@ -239,6 +241,7 @@ test('what an assistant throws is told, and nothing of half an answer is sent', 
   assert.equal(told.length, 3)
   assert.match((told[0]?.cause as Error).message, /my number/)
   assert.deepEqual(own.sent, [])
+  clearInterval(awake)
   await engine.close()
 })
 

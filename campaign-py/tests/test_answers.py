@@ -56,16 +56,16 @@ class Carrier:
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: campaign.TwilioDialer(account_sid="AC-secret", auth_token="t"), "account_sid"),
+        (lambda: campaign.TwilioDialer(account_sid="AC-hush", auth_token="t"), "account_sid"),
         (lambda: campaign.TwilioDialer(account_sid=SID), "auth_token"),
-        (lambda: campaign.TwilioDialer(account_sid=SID, auth_token="t", calls_per_second="secret"), "calls_per_second"),  # type: ignore[arg-type]
-        (lambda: campaign.TwilioDialer(account_sid=SID, auth_tokn="secret"), "auth_tokn"),  # type: ignore[call-arg]
-        (lambda: campaign.ElevenLabsDialer(api_key="a secret"), "api_key"),
-        (lambda: campaign.ElevenLabsDialer(api_key="secret", region="mars"), "region"),  # type: ignore[arg-type]
-        (lambda: campaign.WebhookDialer(url="https://a.example", secret="secret"), "secret"),
+        (lambda: campaign.TwilioDialer(account_sid=SID, auth_token="t", calls_per_second="hush"), "calls_per_second"),  # type: ignore[arg-type]
+        (lambda: campaign.TwilioDialer(account_sid=SID, auth_tokn="hush"), "auth_tokn"),  # type: ignore[call-arg]
+        (lambda: campaign.ElevenLabsDialer(api_key="a hush"), "api_key"),
+        (lambda: campaign.ElevenLabsDialer(api_key="hush", region="mars"), "region"),  # type: ignore[arg-type]
+        (lambda: campaign.WebhookDialer(url="https://a.example", secret="hush"), "secret"),
         (lambda: campaign.OpenAiAssistant(model=""), "model"),
-        (lambda: campaign.OpenAiAssistant(model="m", api_key="secret", timeout=-1), "timeout"),
-        (lambda: campaign.ScriptedAssistant(answer="secret"), "assistant"),  # type: ignore[call-arg]
+        (lambda: campaign.OpenAiAssistant(model="m", api_key="hush", timeout=-1), "timeout"),
+        (lambda: campaign.ScriptedAssistant(answer="hush"), "assistant"),  # type: ignore[call-arg]
         (lambda: campaign.RoutedDialer({}), "routes"),
         (lambda: campaign.RoutedDialer({"a": ("call", Carrier()), "b": ("call", Carrier())}), "channels"),
         (lambda: campaign.RoutedDialer({"a": ("call", webhook(channels=["sms"]))}), "channels"),
@@ -75,7 +75,7 @@ def test_what_is_wrong_is_named_when_it_is_made(make: Any, field: str) -> None:
     with pytest.raises(campaign.InvalidError) as failed:
         make()
     assert failed.value.context["field"] == field
-    assert "secret" not in failed.value.message
+    assert "hush" not in failed.value.message
 
 
 def test_what_is_no_dialer_is_named_when_a_route_is_made() -> None:
@@ -85,15 +85,15 @@ def test_what_is_no_dialer_is_named_when_a_route_is_made() -> None:
 
 def test_secrets_are_nowhere_to_be_seen() -> None:
     made: list[Any] = [
-        campaign.TwilioDialer(account_sid=SID, auth_token="secret", webhook_keys={"k": "secret"}),
-        campaign.ElevenLabsDialer(api_key="secret", webhook_secrets=["secret"]),
-        webhook(headers={"authorization": "secret"}),
-        campaign.OpenAiAssistant(model="m", api_key="secret"),
-        campaign.ScriptedAssistant(otherwise="secret"),
+        campaign.TwilioDialer(account_sid=SID, auth_token="hush", webhook_keys={"k": "hush"}),
+        campaign.ElevenLabsDialer(api_key="hush", webhook_secrets=["hush"]),
+        webhook(headers={"authorization": "hush"}),
+        campaign.OpenAiAssistant(model="m", api_key="hush"),
+        campaign.ScriptedAssistant(otherwise="hush"),
     ]
     made.append(campaign.RoutedDialer({"a": ("call", made[0]), "b": ("sms", made[2])}))
     for one in made:
-        assert not re.search("secret|cafe", f"{one!r} {one} {getattr(one, '__dict__', {})}")
+        assert not re.search("hush|cafe", f"{one!r} {one} {getattr(one, '__dict__', {})}")
 
 
 @pytest.mark.parametrize(

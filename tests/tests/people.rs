@@ -82,7 +82,8 @@ async fn a_mixed_campaign_whose_people_answer() {
     assert_eq!(engine.wait(id).await.unwrap().completed_contacts, 3);
     let query = AttemptQuery { campaign: Some(id), ..AttemptQuery::default() };
     let ended = engine.executions(query).await.unwrap().items;
-    let ended: BTreeSet<_> = ended.iter().filter_map(|attempt| Some((attempt.step.channel.as_str(), attempt.disposition()?.as_str()))).collect();
+    let ended: BTreeSet<_> =
+        ended.iter().filter_map(|attempt| Some((attempt.step.channel.as_str(), attempt.disposition()?.as_str()))).collect();
     assert_eq!(ended, [("call", "answered"), ("call", "no_answer"), ("sms", "delivered")].into());
     let mut texts: Vec<String> = twilio.messages().iter().filter_map(|message| message.field("Body").map(str::to_owned)).collect();
     texts.sort();

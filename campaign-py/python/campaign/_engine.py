@@ -288,7 +288,7 @@ class Engine:
             # What is left is recovered by the next start; an error must not wait for calls that go on.
             await self.stop(patience=0)
 
-    async def _call(self, method: str, progress: Callable[[dict[str, Any]], None] | None = None, **arguments: Any) -> Any:
+    async def _call(self, method: str, progress: Callable[[dict[str, Any]], None] | None = None, /, **arguments: Any) -> Any:
         bridge = await link()
         return await bridge.wait(bridge.bridge.call(self._handle, method, arguments), progress)
 

@@ -205,7 +205,7 @@ class TwilioDialer(_native.Provider):
 class ElevenLabsDialer(_native.Provider):
     """Calls and writes with agents of ElevenLabs.
 
-    >>> ElevenLabsDialer(api_key="the key", agent_id="agent_0123", agent_phone_number_id="phnum_0123")
+    >>> ElevenLabsDialer(api_key="the-key", agent_id="agent_0123", agent_phone_number_id="phnum_0123")
     <ElevenLabsDialer call>
     """
 

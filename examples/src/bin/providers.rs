@@ -11,9 +11,7 @@ fn main() -> Result<()> {
         .public_base_url("https://calls.example.org");
     let dialer = TwilioDialer::new(config)?;
     let voice = SimulatedDialer::new(CarrierProfile::default(), 7);
-    let routed = RoutedDialer::new()
-        .route("voice", [Channel::Call], voice)?
-        .route("text", [Channel::Sms, Channel::WhatsApp], dialer)?;
+    let routed = RoutedDialer::new().route("voice", [Channel::Call], voice)?.route("text", [Channel::Sms, Channel::WhatsApp], dialer)?;
     println!("{routed:?} starts {:?} per second", routed.capabilities().calls_per_second);
     Ok(())
 }

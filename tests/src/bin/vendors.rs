@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::mpsc;
 
 /// How much faster it goes here than outside.
 const SPEED: u32 = 10;
@@ -37,8 +37,9 @@ async fn main() -> io::Result<()> {
         "elevenlabs": { "base_url": eleven.url(), "api_key": elevenlabs::KEY, "webhook_secret": elevenlabs::SECRET },
     });
     println!("{urls}");
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    std::thread::spawn(move || io::stdin().lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+    while let Some(line) = lines.recv().await {
         let command: Value = serde_json::from_str(&line).unwrap_or_default();
         println!("{}", obey(&twilio, &eleven, &command).await);
     }
