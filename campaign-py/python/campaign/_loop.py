@@ -113,8 +113,8 @@ class Link:
     """The way between the engine and one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.bridge = _native.Bridge()
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.bridge: _native.Bridge = _native.Bridge()
         self.objects: dict[int, Any] = {}
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._progress: dict[int, Callable[[dict[str, Any]], None]] = {}

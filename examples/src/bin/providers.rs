@@ -1,5 +1,7 @@
 //! Carriers by configuration: Twilio writes, and a simulated carrier calls until there is a contract with another one.
 
+#![expect(clippy::print_stdout, reason = "a program talks to the person who runs it")]
+
 use campaign_core::Result;
 use campaign_core::dialer::twilio::{TwilioConfig, TwilioDialer};
 use campaign_core::dialer::{CarrierProfile, Dialer, RoutedDialer, SimulatedDialer};
