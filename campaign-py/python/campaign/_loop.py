@@ -77,7 +77,7 @@ class Link:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.bridge = _native.Bridge()
+        self.bridge: _native.Bridge = _native.Bridge()
         self.objects: dict[int, Any] = {}
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._progress: dict[int, Callable[[dict[str, Any]], None]] = {}
