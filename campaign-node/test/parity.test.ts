@@ -58,7 +58,7 @@ function declared(file: string, name: string): string[] {
 
 test('whatever can be set in Rust can be set here', () => {
   // Where a field goes by another name, or needs none.
-  const elsewhere: Record<string, string> = { mapping: 'columnMappings', from: 'fromNumber', voicemail: 'voicemailMessage', others: 'otherRefs' }
+  const elsewhere: Record<string, string> = { mapping: 'columnMappings', from: 'fromNumber', voicemail: 'voicemailMessage', others: 'otherRefs', organization: 'organizationId' }
   const without: Record<string, string[]> = {
     // Bounds against hostile files; they are the engine's.
     ImportOptions: ['limits'],
