@@ -28,7 +28,8 @@ fn text(bytes: &[u8]) -> String {
 /// The status of a request with a key.
 fn status(address: &str, key: &str) -> u16 {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /api/v1/campaigns HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET /api/v1/campaigns HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
