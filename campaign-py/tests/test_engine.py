@@ -45,8 +45,10 @@ async def test_the_quickstart(tmp_path: Path) -> None:
         contact = (await engine.list_contacts(made.id))[0]
         texts = await engine.preview_contact(made.id, contact.id)
         assert texts["welcome_message"] == "Hi Ada Lovelace, this is your assistant."
+        # A stream tells of what happens after it was opened, and one call is over at once.
+        stream = await engine.events(made.id).open()
         await engine.start(made.id)
-        seen = [event async for event in engine.events(made.id)]
+        seen = [event async for event in stream]
         assert seen[0].type == "progress"
         assert seen[-1].progress is not None
         assert seen[-1].progress.status == "completed"

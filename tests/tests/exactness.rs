@@ -10,12 +10,14 @@ use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::schedule::{CallingWindows, TimeWindow, Weekday};
 use campaign_core::store::{ContactQuery, ContactStore, MemoryStore, Paging, SqliteStore, Suppression, SuppressionScope};
 use campaign_core::{Engine, Kind};
+use campaign_tests::lossy::Lossy;
 use campaign_tests::{Recorder, Seen};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const ZONES: [&str; 6] =
@@ -42,6 +44,8 @@ struct World {
     pause_at: Option<u32>,
     suppress_at: Option<u32>,
     crash_at: Vec<u32>,
+    /// How many turns others take before the store's answer arrives, at most.
+    late: u32,
 }
 
 fn world() -> impl Strategy<Value = World> {
@@ -53,24 +57,28 @@ fn world() -> impl Strategy<Value = World> {
     let in_doubt = prop_oneof![Just(0.0), 0.0f64..0.2];
     let faults = (0.0f64..0.3, 0.0f64..0.2, in_doubt);
     let happenings = (prop::option::of(1u32..600), prop::option::of(1u32..600), prop::collection::vec(1u32..2_000, 0..3));
-    (any::<u64>(), 1usize..60, limits, time, faults, happenings).prop_map(|(seed, contacts, limits, time, faults, happenings)| World {
-        seed,
-        contacts,
-        concurrency: limits.0,
-        rate: limits.1,
-        calls_per_day: limits.2,
-        max_attempts: limits.3,
-        retry_minutes: limits.4,
-        window: time.0,
-        campaign_zone: time.1,
-        start_hour: time.2,
-        throttled: faults.0,
-        transient: faults.1,
-        in_doubt: faults.2,
-        pause_at: happenings.0,
-        suppress_at: happenings.1,
-        crash_at: happenings.2,
-    })
+    let late = prop_oneof![Just(0), 1u32..40];
+    (any::<u64>(), 1usize..60, limits, time, faults, happenings, late).prop_map(
+        |(seed, contacts, limits, time, faults, happenings, late)| World {
+            seed,
+            contacts,
+            concurrency: limits.0,
+            rate: limits.1,
+            calls_per_day: limits.2,
+            max_attempts: limits.3,
+            retry_minutes: limits.4,
+            window: time.0,
+            campaign_zone: time.1,
+            start_hour: time.2,
+            throttled: faults.0,
+            transient: faults.1,
+            in_doubt: faults.2,
+            pause_at: happenings.0,
+            suppress_at: happenings.1,
+            crash_at: happenings.2,
+            late,
+        },
+    )
 }
 
 const DAYS: [Weekday; 7] =
@@ -126,6 +134,24 @@ impl World {
             })
             .build()
             .unwrap()
+    }
+
+    /// A store in memory whose answers come late, so that other things happen between what it did and who hears of it.
+    fn store(&self, id: Option<uuid::Uuid>) -> Arc<dyn ContactStore> {
+        let inner = Arc::new(id.map_or_else(MemoryStore::new, MemoryStore::with_id));
+        if self.late == 0 {
+            return inner;
+        }
+        let (late, turns) = (self.late, AtomicU32::new(self.seed as u32));
+        Arc::new(Lossy::new(inner).by(move |_| {
+            // Any spread will do, as long as the same seed gives the same.
+            let turns = turns.fetch_add(0x9E37_79B9, Ordering::SeqCst) >> 16;
+            Box::pin(async move {
+                for _ in 0..turns % (late + 1) {
+                    tokio::task::yield_now().await;
+                }
+            })
+        }))
     }
 
     fn zone_of(&self, index: usize) -> &'static str {
@@ -293,7 +319,7 @@ proptest! {
     /// Nobody skipped, nobody twice, never outside the rules, exact limits: in every world.
     #[test]
     fn every_world_keeps_the_promises(world in world()) {
-        let told = tell(&world, Arc::new(MemoryStore::new()));
+        let told = tell(&world, world.store(None));
         check(&world, &told)?;
     }
 }
@@ -314,8 +340,8 @@ proptest! {
     #[test]
     fn the_same_seed_gives_the_same_log(world in world()) {
         let id = "00000000-0000-4000-8000-000000000001".parse().unwrap();
-        let first = tell(&world, Arc::new(MemoryStore::with_id(id)));
-        let second = tell(&world, Arc::new(MemoryStore::with_id(id)));
+        let first = tell(&world, world.store(Some(id)));
+        let second = tell(&world, world.store(Some(id)));
         prop_assert_eq!(&first.log, &second.log);
         let states = |told: &Told| told.contacts.iter().map(|contact| contact.state.clone()).collect::<Vec<_>>();
         prop_assert_eq!(states(&first), states(&second));

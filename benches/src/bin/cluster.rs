@@ -16,6 +16,9 @@ use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Contacts of a round: enough that the start of the processes, which takes the machine from the database, is a small part of it.
+const CONTACTS: usize = 100_000;
+
 #[tokio::main]
 async fn main() {
     // The processes of the cluster are this program again.
@@ -28,10 +31,10 @@ async fn main() {
     let mut settled: Vec<Vec<f64>> = vec![Vec::new(); processes.len()];
     // Interleaved, so that a slow minute of the machine meets all of them.
     for _ in 0..size(3, 1) {
-        let round = Round::new(&server, spec("raw", 4_000), size(20_000, 1_000)).await;
+        let round = Round::new(&server, spec("raw", 4_000), size(CONTACTS, 1_000)).await;
         raw.push(raw_postgres::rate(&server.client().await, &round.schema, round.campaign, 500).await);
         for (count, rates) in processes.iter().zip(&mut settled) {
-            let round = Round::new(&server, spec("round", 4_000), size(20_000, 1_000)).await;
+            let round = Round::new(&server, spec("round", 4_000), size(CONTACTS, 1_000)).await;
             round.run(*count, None, Path::new("/dev/null")).await;
             rates.push(round.rate(&server).await);
         }

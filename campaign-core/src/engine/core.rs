@@ -52,10 +52,12 @@ pub(crate) struct Lease {
 #[derive(Debug, Clone)]
 pub(crate) struct Agenda {
     pub(crate) active: Arc<Active>,
-    /// When to look for due contacts next.
+    /// When to look for due contacts next. While a claim is on, only what came up since it began.
     pub(crate) look_at: Timestamp,
-    /// The limit met by the last claim.
+    /// The limit met by the last claim; none while the next one is on.
     pub(crate) block: Option<LimitBlock>,
+    /// Whether an attempt has ended since the last claim began: the claim may have been refused a place that is free by now.
+    pub(crate) freed: bool,
     /// Attempts of this node in flight.
     pub(crate) in_flight: u32,
     /// Attempts this node has started lately; halved from time to time.
@@ -65,6 +67,13 @@ pub(crate) struct Agenda {
 }
 
 impl Agenda {
+    /// A claim begins. It answers for what is known now, so whatever comes up while it is on stands beside its answer.
+    pub(crate) fn begin_claim(&mut self) {
+        self.look_at = Timestamp::MAX;
+        self.block = None;
+        self.freed = false;
+    }
+
     /// `at`, but not past a deadline that is still to come: at the deadline the rest is skipped, whatever it waits for.
     pub(crate) fn by_deadline(&self, at: Timestamp, now: Timestamp) -> Timestamp {
         self.active.record.spec.deadline.filter(|deadline| *deadline > now).map_or(at, |deadline| at.min(deadline))

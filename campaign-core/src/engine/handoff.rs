@@ -292,14 +292,15 @@ pub(crate) async fn conclude(core: &Arc<Core>, subject: Subject, started_at: Tim
         }
         Ok(Err(DialError::InDoubt(error))) => {
             tracing::warn!(attempt = %subject.attempt.id, %error, "in doubt; the provider is asked");
-            recover::resolve(core, subject, started_at, Doubt::Dialer, mailbox).await;
+            let said = error.message().to_owned();
+            recover::resolve(core, subject, started_at, Doubt::Dialer(said), mailbox).await;
         }
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
             tracing::error!(attempt = %subject.attempt.id, panic = what.as_deref().unwrap_or("?"), "the dialer panicked; the provider is asked");
             let message = "The dialer panicked.".to_owned();
             core.hub.send(subject.active.id(), now, EventKind::Error { code: Kind::User.to_string(), message });
-            recover::resolve(core, subject, started_at, Doubt::Dialer, mailbox).await;
+            recover::resolve(core, subject, started_at, Doubt::Dialer("It panicked.".to_owned()), mailbox).await;
         }
     }
 }

@@ -87,12 +87,12 @@ async fn look_into(core: Arc<Core>, taken: TakenOver) {
 }
 
 /// Where a doubt comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Doubt {
     /// The node died between the intent and the settlement.
     Crash,
-    /// The dialer handed over and lost the answer.
-    Dialer,
+    /// The dialer handed over and lost the answer; what it said of it.
+    Dialer(String),
 }
 
 /// Asks the provider until it knows, or until nobody can know any more. `since` is the last moment the attempt can have been handed over.
@@ -100,7 +100,7 @@ pub(crate) enum Doubt {
 pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp, doubt: Doubt, mailbox: &Mailbox) {
     let capabilities = &core.capabilities;
     // A request may have had its effect at any moment until the dialer gave up on it. Attempts of dead nodes come out of their quarantine.
-    let last_effect = if doubt == Doubt::Dialer { core.now() } else { since };
+    let last_effect = if matches!(doubt, Doubt::Dialer(_)) { core.now() } else { since };
     let mut news = hear(core, mailbox, later(last_effect, capabilities.lookup_lag)).await;
     let spec = &subject.active.record.spec;
     let longest =
@@ -149,13 +149,13 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
                 return core.end(plan::outcome(core, &subject, Some(since), outcome, core.now()));
             }
             Ok(Found::NeverHappened) => {
-                return core.end(match doubt {
+                return core.end(match &doubt {
                     // Nobody knows whether the dead node tried at all, so nothing is held against the contact.
                     Doubt::Crash => {
                         plan::give_back(&subject, now, "never_happened", "The provider never saw the attempt; another follows.")
                     }
                     // The dialer tried and its request was lost: certainly not placed, which consumes an attempt, so that this too ends.
-                    Doubt::Dialer => {
+                    Doubt::Dialer(_) => {
                         let outcome = Outcome::new(Disposition::Failed).with_detail("The request never reached the provider.");
                         plan::outcome(core, &subject, Some(since), outcome, now)
                     }
@@ -164,12 +164,12 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
             Ok(Found::Running { provider_ref }) => {
                 learn(core, &subject, &mut request, provider_ref, since).await;
             }
-            Ok(Found::Unknown) if capabilities.idempotency == Idempotency::None => return core.end(in_doubt(core, &subject, since)),
+            Ok(Found::Unknown) if capabilities.idempotency == Idempotency::None => return core.end(in_doubt(core, &subject, since, &doubt)),
             Ok(Found::Unknown) => {}
             Err(error) => tracing::debug!(%error, attempt = %subject.attempt.id, "the provider could not be asked; trying again"),
         }
         if now >= give_up {
-            return core.end(in_doubt(core, &subject, since));
+            return core.end(in_doubt(core, &subject, since, &doubt));
         }
         news = hear(core, mailbox, later(now, delay).min(give_up)).await;
         delay = (delay * 2).min(Duration::from_secs(60));
@@ -212,8 +212,11 @@ async fn learn(core: &Arc<Core>, subject: &Subject, request: &mut FindRequest, p
     }
 }
 
-fn in_doubt(core: &Arc<Core>, subject: &Subject, since: Timestamp) -> super::settler::Ended {
-    let outcome =
-        Outcome::new(Disposition::InDoubt).with_detail("Nobody can say whether the person was reached, so nobody is called again.");
-    plan::outcome(core, subject, Some(since), outcome, core.now())
+fn in_doubt(core: &Arc<Core>, subject: &Subject, since: Timestamp, doubt: &Doubt) -> super::settler::Ended {
+    let mut detail = "Nobody can say whether the person was reached, so nobody is called again.".to_owned();
+    if let Doubt::Dialer(said) = doubt {
+        detail.push_str(" The dialer said: ");
+        detail.push_str(said);
+    }
+    plan::outcome(core, subject, Some(since), Outcome::new(Disposition::InDoubt).with_detail(detail), core.now())
 }

@@ -39,6 +39,9 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         starts::begin_due(&core);
         for (active, max) in ready(&core).await {
+            if let Some(agenda) = core.agenda.lock().get_mut(&active.id()) {
+                agenda.begin_claim();
+            }
             let next = match claim(&core, &active, max).await {
                 Ok(next) => next,
                 Err(error) => back_off(&core, &active, &error),
@@ -109,7 +112,7 @@ async fn refresh(core: &Arc<Core>) -> Result<()> {
                     Ok(active) => {
                         let (in_flight, served) = previous.map_or((0, 0), |previous| (previous.in_flight, previous.served));
                         let active = Arc::new(active);
-                        agenda.insert(id, Agenda { active, look_at: now, block: None, in_flight, served, failures: 0 });
+                        agenda.insert(id, Agenda { active, look_at: now, block: None, freed: false, in_flight, served, failures: 0 });
                     }
                     Err(error) => failed.push((id, error)),
                 },
@@ -373,7 +376,10 @@ fn schedule(core: &Arc<Core>, id: CampaignId, next: Next) {
     if let Some(agenda) = core.agenda.lock().get_mut(&id) {
         // Other nodes add and settle contacts, too, and may be gone before they say so.
         let at = core.options.poll_interval.map_or(next.at, |_| next.at.min(later(core.now(), LOOK_AGAIN)));
-        agenda.look_at = agenda.by_deadline(at, core.now());
+        // Only the end of an attempt opens these.
+        let place = |block: &LimitBlock| matches!(block.limit, LimitKind::Concurrency | LimitKind::CallerIds | LimitKind::Budget);
+        let at = if agenda.freed && next.block.as_ref().is_some_and(place) { core.now() } else { at };
+        agenda.look_at = agenda.look_at.min(agenda.by_deadline(at, core.now()));
         agenda.block = next.block;
         agenda.failures = if next.failed { agenda.failures.saturating_add(1) } else { 0 };
     }

@@ -146,8 +146,9 @@ fn landed(core: &Arc<Core>, group: &[Ended], reply: &SettleReply) {
     let blocks: Vec<(CampaignId, Option<LimitKind>, bool)> = core
         .agenda
         .lock()
-        .iter()
+        .iter_mut()
         .map(|(id, agenda)| {
+            agenda.freed = true;
             // What comes back after the deadline is skipped at once, not when it would be due.
             let overdue = agenda.active.record.spec.deadline.is_some_and(|deadline| deadline <= now);
             (*id, agenda.block.as_ref().map(|block| block.limit), overdue)

@@ -113,7 +113,7 @@ class Link:
     """The way between the engine and one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop: asyncio.AbstractEventLoop = loop
+        self.loop = loop
         self.bridge: _native.Bridge = _native.Bridge()
         self.objects: dict[int, Any] = {}
         self._futures: dict[int, asyncio.Future[Any]] = {}

@@ -59,7 +59,7 @@ const CANDIDATES: usize = 20;
 /// use campaign_core::dialer::elevenlabs::{ElevenLabsConfig, ElevenLabsDialer};
 ///
 /// let config: ElevenLabsConfig = serde_json::from_value(serde_json::json!({
-///     "api_key": "your key",
+///     "api_key": "your_key",
 ///     "agent_id": "agent_0123",
 ///     "agent_phone_number_id": "phnum_0123",
 ///     "webhook_secrets": ["wsec_0123"],
