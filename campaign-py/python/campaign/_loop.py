@@ -246,6 +246,10 @@ class Link:
                 self._failed(token, method, failure)
 
     def _task(self, token: int, method: str, begin: Callable[[], Awaitable[Any]]) -> None:
+        if self.loop not in _links:
+            # The loop ends and runs no new task; nothing was begun.
+            self._failed(token, method, Throttled("the event loop is closing", retry_after=0))
+            return
         begun: list[int] = []
         task = self.loop.create_task(self._run(token, method, begin, begun))
         self._tasks[token] = task
