@@ -7,7 +7,10 @@ import {
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import test from 'node:test'
 import { inspect } from 'node:util'
 import { OURS, Porch, Vendors, type Placed } from './vendors.js'
@@ -243,6 +246,33 @@ test('what an assistant throws is told, and nothing of half an answer is sent', 
   assert.deepEqual(own.sent, [])
   clearInterval(awake)
   await engine.close()
+})
+
+test('a model behind chat completions answers', async () => {
+  const asked: [string | undefined, { model: string; temperature: number; messages: unknown[] }][] = []
+  const service = createServer((request, response) => {
+    void buffer(request).then((body) => {
+      asked.push([request.headers.authorization, JSON.parse(body.toString()) as (typeof asked)[0][1]])
+      response.setHeader('content-type', 'text/event-stream')
+      for (const content of ['At ', 'nine.']) response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`)
+      response.end('data: [DONE]\n\n')
+    })
+  }).listen(0, '127.0.0.1')
+  await once(service, 'listening')
+  const baseUrl = `http://127.0.0.1:${(service.address() as AddressInfo).port}/v1`
+  const own = new Carrier()
+  const assistant = new OpenAiAssistant({ model: 'small', apiKey: 'the-key', baseUrl, extra: { temperature: 0.2 }, timeout: 10 })
+  const engine = await Engine.open('memory://', { dialer: own, assistant })
+  await engine.wait(await running(engine, TEXTS))
+  await engine.receiveMessage(wrote('in-1', 'When do you open?'))
+  await own.sends(1)
+  assert.equal(own.sent[0]?.message, 'At nine.')
+  const [[authorization, request] = []] = asked
+  assert.deepEqual([authorization, request?.model, request?.temperature], ['Bearer the-key', 'small', 0.2])
+  assert.deepEqual(request?.messages.at(-1), { role: 'user', content: 'When do you open?' })
+  await engine.close()
+  service.closeAllConnections()
+  service.close()
 })
 
 // --- the telephone ---------------------------------------------------------------------------------------------------------

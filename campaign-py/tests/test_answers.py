@@ -286,6 +286,34 @@ async def test_a_failing_assistant_is_told_to_watchers() -> None:
         assert carrier.sent == [], "nothing of half an answer is sent"
 
 
+async def test_a_model_behind_chat_completions_answers() -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        asked.append((head, json.loads(await reader.readexactly(length))))
+        chunks = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in ("At ", "nine.")]
+        body = "".join(f"data: {chunk}\n\n" for chunk in [*chunks, "[DONE]"])
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    own = Carrier()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        model = campaign.OpenAiAssistant(model="small", api_key="the-key", base_url=base, extra={"temperature": 0.2}, timeout=10)
+        async with await campaign.Engine.open(dialer=own, assistant=model) as engine:
+            await engine.wait((await running(engine, **TEXTS)).id)
+            await engine.receive_message(**wrote("in-1", "When do you open?"))
+            await own.said.wait()
+    assert [message.message for message in own.sent] == ["At nine."]
+    ((head, request),) = asked
+    assert "authorization: bearer the-key" in head
+    assert (request["model"], request["temperature"], request["stream"]) == ("small", 0.2, True)
+    assert request["messages"][-1] == {"role": "user", "content": "When do you open?"}
+
+
 # --- the telephone -----------------------------------------------------------------------------------------------------------
 
 
