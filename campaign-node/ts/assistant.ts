@@ -93,7 +93,11 @@ class AssistantTarget implements Target {
     this.#making.set(id, controller)
     try {
       const made = await this.#assistant.answer(fromEngine(args) as Dialogue, { signal: controller.signal })
-      return this.#bridge.add(new AnswerTarget(pieces(made), controller))
+      const answer = new AnswerTarget(pieces(made), controller)
+      if (!controller.signal.aborted) return this.#bridge.add(answer)
+      // Nobody waits for it any more.
+      answer.drop()
+      return null
     } finally {
       this.#making.delete(id)
     }
