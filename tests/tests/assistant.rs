@@ -6,7 +6,7 @@ use campaign_core::assistant::{Line, ScriptedAssistant, Tool, Turn};
 use campaign_core::campaign::{CampaignSpec, CampaignSpecBuilder};
 use campaign_core::conversation::{Author, ConversationKey, Message};
 use campaign_core::dialer::{Script, ScriptedDialer};
-use campaign_core::engine::RelaySession;
+use campaign_core::engine::{RelayCommand, RelaySession};
 use campaign_core::event::{Event, EventKind};
 use campaign_core::executor::Executor;
 use campaign_core::id::{AttemptId, CampaignId};
@@ -17,8 +17,9 @@ use campaign_tests::answering::{AnsweringDialer, Sending, hand_in, sms};
 use campaign_tests::stage::{Stage, phone, play_on, row, told};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 const OURS: &str = "+12125550100";
 
@@ -318,6 +319,32 @@ fn a_call_is_a_conversation_and_its_transcript_is_kept() {
         let kept: Vec<_> = said(&stage, Channel::Call).await.into_iter().map(|message| (message.author, message.text)).collect();
         assert_eq!(kept[1], (Author::Person, "When is it?".to_owned()));
         assert_eq!(kept.len(), 7);
+    });
+}
+
+#[test]
+fn a_session_can_be_carried_between_ends_that_others_hold() {
+    play(ScriptedAssistant::new().otherwise([Line::says("Yes.")]), |stage, _| async move {
+        let (_, _, session) = calls(&stage).await;
+        let (commands, obeyed) = mpsc::unbounded_channel();
+        let sent: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let frames = Arc::clone(&sent);
+        let send = move |frame: String| frames.lock().unwrap().push(serde_json::from_str(&frame).unwrap());
+        commands.send(RelayCommand::Receive(prompt("Hello?"))).unwrap();
+        let rest = async {
+            stage.pass(Duration::from_secs(1)).await;
+            commands.send(RelayCommand::SendDigits("1w2".to_owned())).unwrap();
+            commands.send(RelayCommand::Say("By the way".to_owned())).unwrap();
+            stage.pass(Duration::from_secs(1)).await;
+            // The socket closes.
+            drop(commands);
+        };
+        let (spoken, ()) = futures_util::join!(session.carry(obeyed, send), rest);
+        let said: Vec<String> = spoken.unwrap().into_iter().map(|spoken| spoken.text).collect();
+        assert_eq!(said, ["Hi Ana, this is Eva.", "Hello?", "Yes.", "By the way"]);
+        let sent = sent.lock().unwrap();
+        assert_eq!(self::spoken(&sent), "Yes.By the way");
+        assert!(sent.iter().any(|frame| frame["type"] == "sendDigits" && frame["digits"] == "1w2"));
     });
 }
 
