@@ -164,7 +164,9 @@ pub(crate) async fn resolve(core: &Arc<Core>, subject: Subject, since: Timestamp
             Ok(Found::Running { provider_ref }) => {
                 learn(core, &subject, &mut request, provider_ref, since).await;
             }
-            Ok(Found::Unknown) if capabilities.idempotency == Idempotency::None => return core.end(in_doubt(core, &subject, since, &doubt)),
+            Ok(Found::Unknown) if capabilities.idempotency == Idempotency::None => {
+                return core.end(in_doubt(core, &subject, since, &doubt));
+            }
             Ok(Found::Unknown) => {}
             Err(error) => tracing::debug!(%error, attempt = %subject.attempt.id, "the provider could not be asked; trying again"),
         }
