@@ -136,14 +136,18 @@ pub fn check_inputs(page: &Page, endpoints: &Endpoints, document: &Document) {
         assert!(wanted.is_empty(), "{place}: {method} {path} has more fields: {:?}", wanted.keys().collect::<Vec<_>>());
         for field in endpoints.fields.iter().filter(|field| field.place == Place::Body && field.path.len() > 1) {
             let mut schema = Value::Object(Map::from_iter([("allOf".to_owned(), document.bodies(operation).cloned().collect())]));
+            let mut kinds = BTreeSet::new();
             for name in &field.path {
                 let mut properties = Properties::default();
                 document.properties(&schema, &mut properties);
-                let below = properties.schemas.get(name).cloned();
-                let items = below.as_ref().map(|below| document.resolve(below)["items"].clone()).filter(Value::is_object);
-                schema = items.or(below).unwrap_or_else(|| panic!("{}: {method} {path} has no {name} there", page.at(field.line)));
+                let Some(below) = properties.schemas.remove(name) else {
+                    panic!("{}: {method} {path} has no {name} there", page.at(field.line))
+                };
+                kinds = document.kinds(&below);
+                // A list is described by its items.
+                schema = Some(document.resolve(&below)["items"].clone()).filter(Value::is_object).unwrap_or(below);
             }
-            assert_eq!(kinds_of(field), document.kinds(&schema), "{}: the type of {:?}", page.at(field.line), field.path);
+            assert_eq!(kinds_of(field), kinds, "{}: the type of {:?}", page.at(field.line), field.path);
         }
     }
 }
@@ -155,13 +159,17 @@ pub fn check_answer(page: &Page, endpoints: &Endpoints, answer: &Value, known: &
         return;
     }
     for field in &fields {
-        let mut values = vec![answer];
-        for name in &field.path {
-            let items: Vec<&Value> =
-                values.iter().flat_map(|value| value.as_array().map_or_else(|| vec![*value], |items| items.iter().collect())).collect();
-            values = items.into_iter().filter_map(|value| value.get(name)).collect();
-        }
-        for value in values {
+        let children: BTreeSet<&String> = fields
+            .iter()
+            .filter(|child| child.path.len() == field.path.len() + 1 && child.path.starts_with(&field.path))
+            .filter_map(|child| child.path.last())
+            .collect();
+        for value in values(answer, &field.path) {
+            // An object is described as a whole or not at all.
+            for key in objects(value).filter(|_| !children.is_empty()).flat_map(Map::keys) {
+                let place = page.at(field.line);
+                assert!(children.contains(key), "{place}: {} has {key}, which is not described", field.path.join("."));
+            }
             let found = match value {
                 Value::Null => "null".to_owned(),
                 Value::Bool(_) => "boolean".to_owned(),
@@ -191,6 +199,19 @@ pub fn check_answer(page: &Page, endpoints: &Endpoints, answer: &Value, known: &
             page.at(endpoints.line)
         );
     }
+}
+
+/// The values at a path; lists stand for their items.
+fn values<'a>(answer: &'a Value, path: &[String]) -> Vec<&'a Value> {
+    path.iter().fold(vec![answer], |values, name| {
+        values.into_iter().flat_map(|value| objects(value).filter_map(|object| object.get(name)).collect::<Vec<_>>()).collect()
+    })
+}
+
+/// A value as an object, or its items.
+fn objects(value: &Value) -> impl Iterator<Item = &Map<String, Value>> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    items.iter().filter_map(Value::as_object)
 }
 
 /// Every described field of an answer has come in one of the answers.
