@@ -54,6 +54,23 @@ const NOT_IN_RELEASES: &[&str] = &[
 /// An HTTP client comes with the feature `http` and what builds on it, and not without.
 const ONLY_WITH_HTTP: &[&str] = &["hyper", "reqwest", "ring"];
 
+/// What a server of ours must not bring along: code for tests, a second TLS library, a second HTTP client.
+const NOT_IN_THE_SERVER: &[&str] = &[
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "campaign-tests",
+    "criterion",
+    "indicatif",
+    "insta",
+    "jsonschema",
+    "native-tls",
+    "openssl-sys",
+    "phonenumber",
+    "proptest",
+    "rust_xlsxwriter",
+    "sqlx",
+];
+
 /// Fields that by their names may hold a number, a token or a text, in types whose `Debug` is derived, and why they do not.
 const HARMLESS: &[(&str, &str)] = &[
     ("CampaignExplanation.text", "one sentence about gates; by contract without personal data"),
@@ -205,7 +222,7 @@ fn bindings_never_decide() {
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
-    for folder in ["campaign-core/src", "campaign-node/src", "campaign-py/src", "examples/src", "benches/src"] {
+    for folder in ["campaign-core/src", "campaign-node/src", "campaign-py/src", "campaign-server/src", "examples/src", "benches/src"] {
         for source in rust_sources(folder) {
             let lines = source.code.lines().filter(|line| !line.trim().is_empty()).count();
             if lines > LONGEST_FILE {
@@ -214,15 +231,16 @@ fn files_are_short() {
         }
     }
     assert!(long.is_empty(), "longer than {LONGEST_FILE} lines without tests and comments; split them:\n{}", long.join("\n"));
-    let contents = Source::read("campaign-core/src/lib.rs");
-    assert!(!contents.code.contains("fn "), "lib.rs is a table of contents");
+    for library in ["campaign-core/src/lib.rs", "campaign-server/src/lib.rs"] {
+        assert!(!Source::read(library).code.contains("fn "), "{library} is a table of contents");
+    }
 }
 
 #[test]
 fn no_test_sleeps_or_is_ignored() {
     // Composed, so that this file does not find itself.
     let banned = [["#[", "ignore"].concat(), ["thread::", "sleep"].concat(), ["tokio::time::", "sleep"].concat()];
-    for folder in ["campaign-core/src", "campaign-core/tests", "tests", "examples/src"] {
+    for folder in ["campaign-core/src", "campaign-core/tests", "campaign-server/src", "campaign-server/tests", "tests", "examples/src"] {
         for source in
             rust_sources(folder).iter().filter(|source| !source.path.contains("src/executor/") && !MAY_WAIT.contains(&source.path.as_str()))
         {
@@ -245,9 +263,10 @@ fn blocks_in_the_documents_compile() {
     // The README is the front page of the crate's documentation, so its blocks are doctests; those of other documents are excerpts of
     // an example, line for line.
     let included = read("campaign-core/src/lib.rs");
+    assert!(read("campaign-server/src/lib.rs").contains("include_str!(\"../README.md\")"), "the README of the server is not a doctest");
     let examples = rust_sources("examples/src/bin");
     for document in tree::files("", "md") {
-        if included.contains(&format!("../{document}\"")) {
+        if included.contains(&format!("../{document}\"")) || document == "campaign-server/README.md" {
             continue;
         }
         for block in read(&document).split("```rust").skip(1).filter_map(|rest| rest.split("```").next()) {
@@ -278,27 +297,31 @@ fn test_code_does_not_reach_releases() {
         graph["packages"].as_array().and_then(|all| all.iter().find(|package| package["id"] == *id)).expect("a package of the graph")
     };
     let nodes = graph["resolve"]["nodes"].as_array().expect("nodes");
-    let core =
-        graph["packages"].as_array().and_then(|all| all.iter().find(|package| package["name"] == "campaign-core")).expect("campaign-core");
+    let member = |name: &str| {
+        graph["packages"].as_array().and_then(|all| all.iter().find(|package| package["name"] == name)).expect("a member of the workspace")
+    };
+    let core = member("campaign-core");
 
-    let mut reached: BTreeSet<String> = BTreeSet::new();
-    let mut open = vec![core["id"].clone()];
-    while let Some(id) = open.pop() {
-        if !reached.insert(id.as_str().unwrap_or_default().to_owned()) {
-            continue;
-        }
-        let node = nodes.iter().find(|node| node["id"] == id).expect("a node of the graph");
-        for dependency in node["deps"].as_array().into_iter().flatten() {
-            // A null kind is a normal dependency; `dev` and `build` do not end up in a release.
-            if dependency["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null())) {
-                open.push(dependency["pkg"].clone());
+    for (crate_of_ours, brings, banned) in [("campaign-core", "jiff", NOT_IN_RELEASES), ("campaign-server", "axum", NOT_IN_THE_SERVER)] {
+        let mut reached: BTreeSet<String> = BTreeSet::new();
+        let mut open = vec![member(crate_of_ours)["id"].clone()];
+        while let Some(id) = open.pop() {
+            if !reached.insert(id.as_str().unwrap_or_default().to_owned()) {
+                continue;
+            }
+            let node = nodes.iter().find(|node| node["id"] == id).expect("a node of the graph");
+            for dependency in node["deps"].as_array().into_iter().flatten() {
+                // A null kind is a normal dependency; `dev` and `build` do not end up in a release.
+                if dependency["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null())) {
+                    open.push(dependency["pkg"].clone());
+                }
             }
         }
-    }
-    let names: BTreeSet<&str> = reached.iter().filter_map(|id| package(&serde_json::json!(id))["name"].as_str()).collect();
-    assert!(names.contains("jiff"), "the walk did not leave campaign-core");
-    for name in NOT_IN_RELEASES {
-        assert!(!names.contains(name), "{name} is linked into releases of campaign-core");
+        let names: BTreeSet<&str> = reached.iter().filter_map(|id| package(&serde_json::json!(id))["name"].as_str()).collect();
+        assert!(names.contains(brings), "the walk did not leave {crate_of_ours}");
+        for name in banned {
+            assert!(!names.contains(name), "{name} is linked into releases of {crate_of_ours}");
+        }
     }
 
     let tree = |features: &[&str]| {
@@ -368,7 +391,7 @@ fn derived_debug_shows_no_number_token_or_text() {
     ];
     const OPEN_TYPES: &[&str] = &["String", "str", "Value", "Variables", "Map"];
     let mut shown = BTreeSet::new();
-    for source in core_sources() {
+    for source in core_sources().into_iter().chain(rust_sources("campaign-server/src")) {
         for (owner, name, kind) in tree::fields_with_derived_debug(&source.code) {
             if SUSPICIOUS.contains(&name.as_str()) && OPEN_TYPES.iter().any(|word| tree::has_word(&kind, word)) {
                 shown.insert(format!("{owner}.{name}"));

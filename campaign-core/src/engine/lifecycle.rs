@@ -60,7 +60,7 @@ impl Engine {
     /// [`Kind::Invalid`] and [`Kind::Template`] as for a new campaign, when the kind of the campaign is changed after the draft,
     /// and when its organisation is changed at all.
     pub async fn update_campaign(&self, id: CampaignId, edit: impl Fn(&mut CampaignSpec)) -> Result<CampaignRecord> {
-        self.edit(id, |spec| {
+        self.edit_campaign(id, |spec| {
             let mut spec = spec.clone();
             edit(&mut spec);
             Ok(spec)
@@ -73,7 +73,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::update_campaign`]; unknown fields are errors.
     pub async fn patch_campaign(&self, id: CampaignId, patch: &serde_json::Value) -> Result<CampaignRecord> {
-        self.edit(id, |spec| {
+        self.edit_campaign(id, |spec| {
             let mut value =
                 serde_json::to_value(spec).map_err(|error| Error::new(Kind::Internal, "a spec must serialise").with_source(error))?;
             merge(&mut value, patch);
@@ -82,7 +82,11 @@ impl Engine {
         .await
     }
 
-    async fn edit(&self, id: CampaignId, edit: impl Fn(&CampaignSpec) -> Result<CampaignSpec>) -> Result<CampaignRecord> {
+    /// Edits the spec by a function that may refuse; it is called again when somebody else changed the campaign in between.
+    ///
+    /// # Errors
+    /// As [`Engine::update_campaign`], and what the function answers.
+    pub async fn edit_campaign(&self, id: CampaignId, edit: impl Fn(&CampaignSpec) -> Result<CampaignSpec>) -> Result<CampaignRecord> {
         let core = &self.core;
         let saved = core
             .change(id, None, |record| {

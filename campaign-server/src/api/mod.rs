@@ -1,0 +1,68 @@
+//! The APIs. Each is a folder that translates between its wire format and the engine, and holds no rule of its own.
+//!
+//! | folder | paths |
+//! |---|---|
+//! | `v1` | `/api/v1/campaigns`, `/api/v1/dnc`, `/ws/campaigns` |
+//!
+//! A new API: a folder with `routes(&AppState) -> OpenApiRouter<AppState>`, its own [`crate::error::Shape`], merged below. Its routes get
+//! the layers of [`protected`]: a key, and `Idempotency-Key`.
+
+pub mod health;
+pub mod v1;
+
+use crate::auth::guard;
+use crate::error::Shape;
+use crate::idempotency;
+use crate::limits;
+use crate::state::AppState;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Response, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use serde_json::json;
+use std::any::Any;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The routes of every API.
+pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(v1::routes(state))
+}
+
+/// What stands in front of every route of an API that takes ordinary requests: a key, `Idempotency-Key`, and limits of size and time.
+pub(crate) fn protected<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState) -> OpenApiRouter<AppState> {
+    let options = state.options();
+    behind::<S>(routes, state, options.max_body_bytes, options.request_timeout)
+}
+
+/// As [`protected`], for routes that take files.
+pub(crate) fn protected_upload<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState) -> OpenApiRouter<AppState> {
+    let options = state.options();
+    behind::<S>(routes, state, options.max_upload_bytes, options.upload_timeout)
+}
+
+fn behind<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState, bytes: usize, time: std::time::Duration) -> OpenApiRouter<AppState> {
+    // The last layer is the outermost: time, then the key, then what was answered before.
+    routes
+        .route_layer(from_fn_with_state(state.clone(), idempotency::layer::<S>))
+        .route_layer(from_fn_with_state(state.clone(), guard::<S>))
+        .route_layer(DefaultBodyLimit::max(bytes))
+        .route_layer(limits::body_idle(state.options()))
+        .route_layer(limits::time(time))
+}
+
+/// No such path.
+pub(crate) async fn not_found() -> axum::response::Response {
+    (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response()
+}
+
+/// The path is there, but not for this method.
+pub(crate) async fn not_allowed() -> axum::response::Response {
+    (StatusCode::METHOD_NOT_ALLOWED, axum::Json(json!({ "detail": "Method Not Allowed" }))).into_response()
+}
+
+/// A handler panicked: a defect of ours that must not take the process along. What it said stays in the log of the panic hook.
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    tracing::error!("a handler panicked");
+    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({ "detail": "Internal server error" }))).into_response()
+}

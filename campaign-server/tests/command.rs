@@ -1,0 +1,91 @@
+//! The `campaign` command as a person uses it.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+const CAMPAIGN: &str = env!("CARGO_BIN_EXE_campaign");
+
+/// A process that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn campaign(arguments: &[&str], store: &str) -> Output {
+    Command::new(CAMPAIGN).args(arguments).env("CAMPAIGN_STORE", store).env_remove("RUST_LOG").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The status of a request with a key.
+fn status(address: &str, key: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /api/v1/campaigns HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[test]
+fn a_server_is_started_used_and_stopped_and_its_keys_are_managed_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("campaigns.db").display());
+
+    // Nobody could call yet, so a public address is refused; so is an open server there.
+    let refused = campaign(&["serve", "--listen", "0.0.0.0:0"], &store);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("campaign keys create"), "{}", text(&refused.stderr));
+    let refused = campaign(&["serve", "--listen", "0.0.0.0:0", "--open"], &store);
+    assert_eq!(refused.status.code(), Some(1));
+
+    let created = campaign(&["keys", "create", "--name", "test", "--scope", "read", "--organization", "1"], &store);
+    let key = text(&created.stdout).trim().to_owned();
+    assert!(created.status.success() && key.starts_with("cmp_"), "{created:?}");
+
+    let mut server = Running(
+        Command::new(CAMPAIGN)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-json"])
+            .env("CAMPAIGN_STORE", &store)
+            .env("RUST_LOG", "info")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut log = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line: Value = serde_json::from_str(&log.next().expect("the server ended").unwrap()).unwrap();
+        if line["fields"]["message"] == "listening" {
+            break line["fields"]["address"].as_str().unwrap().to_owned();
+        }
+    };
+    assert_eq!(status(&address, &key), 200);
+    assert_eq!(status(&address, "cmp_wrong"), 401);
+
+    let listed = campaign(&["keys", "list", "--json"], &store);
+    let keys: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((keys[0]["name"].as_str(), keys[0]["organization_id"].as_i64()), (Some("test"), Some(1)));
+    assert!(keys[0]["last_used_at"].is_string() && keys[0].get("hash").is_none() && !text(&listed.stdout).contains(&key));
+    let shown = campaign(&["keys", "list"], &store);
+    assert!(text(&shown.stdout).contains("works"));
+    let revoked = campaign(&["keys", "revoke", keys[0]["id"].as_str().unwrap()], &store);
+    assert!(revoked.status.success());
+    assert_eq!(status(&address, &key), 401, "a revoked key is refused at once");
+    assert_eq!(campaign(&["keys", "revoke", "nobody"], &store).status.code(), Some(1));
+    assert_eq!(campaign(&["keys", "create"], &store).status.code(), Some(2));
+
+    // A service manager stops it.
+    let stopped = Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert_eq!(server.0.wait().unwrap().code(), Some(0));
+    let rest: Vec<String> = log.map_while(Result::ok).collect();
+    assert!(!rest.iter().any(|line| line.contains(&key)), "the key is in the log");
+}
