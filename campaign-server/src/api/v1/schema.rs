@@ -637,6 +637,14 @@ pub(crate) struct DncInput {
     expires_at: Option<String>,
 }
 
+/// A number to be taken off the do-not-contact list.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body; it is read in `dnc`")]
+pub(crate) struct DncNumber {
+    #[schema(example = "+15551234567")]
+    phone_number: Option<String>,
+}
+
 /// An entry of the do-not-contact list.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DncEntry {
