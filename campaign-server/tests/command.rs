@@ -1,5 +1,7 @@
 //! The `campaign` command as a person uses it.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

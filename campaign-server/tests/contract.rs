@@ -5,6 +5,8 @@
 //! under `exactly` must be equal. `<int>`, `<number>`, `<text>`, `<moment>`, `<any>` and `<starts ...>` stand for values, `{name}` for
 //! what an earlier step saved. Every answer is checked against the OpenAPI document as well.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::id::CampaignId;
