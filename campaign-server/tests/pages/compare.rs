@@ -93,14 +93,18 @@ pub fn presentable(value: &Value, began: Timestamp) -> Value {
 }
 
 fn show(value: &Value, key: &str, began: Timestamp) -> Value {
+    let morning: Timestamp = "2026-03-02T14:30:00Z".parse().expect("a moment");
     match value {
+        Value::Number(seconds) if key == "timestamp_unix" => {
+            let since = seconds.as_f64().unwrap_or_default() - began.as_microsecond() as f64 / 1e6;
+            Value::from(((morning.as_second() as f64 + since) * 1e3).round() / 1e3)
+        }
         Value::Object(object) => {
             object.iter().map(|(key, value)| (key.clone(), show(value, key, began))).collect::<serde_json::Map<_, _>>().into()
         }
         Value::Array(items) => items.iter().map(|item| show(item, key, began)).collect(),
         Value::String(text) if !NAMED_MOMENTS.contains(&key) => match (moment(value), text.parse::<Timestamp>()) {
             (Some(ending), Ok(at)) => {
-                let morning: Timestamp = "2026-03-02T14:30:00Z".parse().expect("a moment");
                 let shown = morning.saturating_add(at.duration_since(began)).unwrap_or(morning);
                 let whole = at.duration_since(began) < SignedDuration::ZERO || !text.contains('.');
                 let format = if whole { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%.6f" };

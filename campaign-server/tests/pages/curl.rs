@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn commands_mean_what_they_mean_in_a_shell() {
-        let command = "curl -X PUT http://127.0.0.1:8080/a?b=%2B1 \\\n  -H \"Authorization: Bearer $KEY\" \\\n  --json '{\"a\": \"it'\\''s \\\"$KEY\\\"\"}'";
+        let command = "curl -X PUT 'http://127.0.0.1:8080/a?b=%2B1' \\\n  -H \"Authorization: Bearer $KEY\" \\\n  --json '{\"a\": \"it'\\''s \\\"$KEY\\\"\"}'";
         let request = request(command, &variables()).unwrap();
         assert_eq!((request.method.as_str(), request.path.as_str()), ("PUT", "/a?b=%2B1"));
         assert_eq!(request.headers[0], owned(("authorization", "Bearer cmp_1_2")));

@@ -4,6 +4,9 @@ use super::page::{Endpoints, Field, Page, Place};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What the pages describe as a whole: below these paths an operation without a page is an error.
+const DESCRIBED: &[&str] = &["/api/v1/campaigns", "/api/v1/dnc", "/ws/campaigns"];
+
 /// The OpenAPI document.
 pub struct Document(pub Value);
 
@@ -15,9 +18,9 @@ struct Properties {
 }
 
 impl Document {
-    /// The operations that the pages have to describe: those of this API.
+    /// The operations that the pages have to describe.
     pub fn operations(&self) -> BTreeSet<(String, String)> {
-        let ours = |path: &str| path.starts_with("/api/v1/") || path.starts_with("/ws/");
+        let ours = |path: &str| DESCRIBED.iter().any(|start| path.starts_with(start));
         let paths = self.0["paths"].as_object().expect("paths");
         paths
             .iter()
@@ -63,7 +66,9 @@ impl Document {
         for part in ["oneOf", "anyOf"].iter().flat_map(|word| schema[*word].as_array().into_iter().flatten()) {
             let mut alternative = Properties::default();
             self.properties(part, &mut alternative);
-            alternative.schemas.into_iter().for_each(|(name, schema)| drop(into.schemas.entry(name).or_insert(schema)));
+            for (name, schema) in alternative.schemas {
+                into.schemas.entry(name).or_insert(schema);
+            }
         }
     }
 

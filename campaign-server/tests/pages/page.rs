@@ -30,8 +30,6 @@ pub struct Block {
     pub language: String,
     pub title: String,
     pub text: String,
-    /// The component around it, if any.
-    pub inside: Option<String>,
 }
 
 /// Where a documented field is.
@@ -208,7 +206,6 @@ impl Reader {
             language: language.to_owned(),
             title: title.to_owned(),
             text: lines[start + 1..end].join("\n"),
-            inside,
         });
         end
     }

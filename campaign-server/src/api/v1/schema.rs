@@ -88,6 +88,8 @@ pub(crate) struct RecurringConfig {
     /// `HH:MM`.
     time: Option<String>,
     time_zone: Option<String>,
+    /// `YYYY-MM-DD`, inclusive; the day on which it is set, if there is none.
+    start_date: Option<String>,
     /// `YYYY-MM-DD`, inclusive.
     end_date: Option<String>,
 }
