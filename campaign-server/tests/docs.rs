@@ -6,15 +6,17 @@ mod pages;
 mod support;
 
 use campaign_core::dialer::SimulatedDialer;
+use futures_util::FutureExt;
 use pages::fields::Document;
 use pages::page::Page;
 use pages::{run, site};
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use support::{Server, open};
 
 macro_rules! pages {
     ($($name:ident: $page:literal),* $(,)?) => {
-        $(#[tokio::test] async fn $name() { run::run($page).await })*
+        $(#[tokio::test] async fn $name() { run::run(Page::read($page)).await })*
         #[test]
         fn every_page_is_run() {
             let run = BTreeSet::from([$($page.to_owned()),*]);
@@ -67,4 +69,41 @@ async fn every_operation_is_described_once() {
         }
     }
     assert_eq!(described, document.operations());
+}
+
+/// A page with one example that works, and something after it.
+fn with(more: &str) -> Page {
+    let curl = "curl http://127.0.0.1:8080/api/v1/campaigns/9 -H \"Authorization: Bearer $CAMPAIGN_API_KEY\"";
+    let works = format!("```bash One\n{curl}\n```\n\n```json 404 One\n{{ \"detail\": \"Campaign not found\" }}\n```");
+    Page::parse("a-page-of-the-test", &format!("---\ntitle: \"A page\"\n---\n\n{works}\n\n{more}\n"))
+}
+
+#[tokio::test]
+async fn nothing_is_skipped_in_silence() {
+    run::run(with("Text with `code` may stand anywhere.")).await;
+    for wrong in [
+        "```sh Two\ncurl http://127.0.0.1:8080/health\n```",
+        "```bash Two\ncurl http://127.0.0.1:8080/health\n```",
+        "```bash Two\nrm -r /\n```\n\n```json 200 Two\n{}\n```",
+        "```bash\ncurl http://127.0.0.1:8080/health\n```",
+        "```bash Two\ncurl http://127.0.0.1:8080/health\n```\n\n```json 200 Two\n{ \"status\": \"otherwise\" }\n```",
+        "```json 200 Nobody asked\n{}\n```",
+        "```json Anything\n{}\n```",
+        "```json Part of a campaign\n{ \"max_attempts\": 99 }\n```",
+        "```json Event: pong\n{ \"type\": \"other\" }\n```",
+        "```csv unused.csv\na,b\n```",
+        "```text Output\nhello\n```",
+        "```python Python\nprint(\"hello\")\n```",
+        "  ```bash Two\n  curl http://127.0.0.1:8080/health\n  ```",
+        "~~~bash\ncurl http://127.0.0.1:8080/health\n~~~",
+        "    curl http://127.0.0.1:8080/health",
+        "<Tabs>\n\n</Tabs>",
+        "{/* fixture: draft */}",
+        "`GET /api/v1/nothing`",
+    ] {
+        // What it says is not needed: that it fails is.
+        let read = std::panic::catch_unwind(|| with(wrong));
+        let Ok(page) = read else { continue };
+        assert!(AssertUnwindSafe(run::run(page)).catch_unwind().await.is_err(), "nobody minds this:\n{wrong}");
+    }
 }

@@ -93,10 +93,14 @@ struct Tag {
 }
 
 impl Page {
-    /// Reads a page; panics with file and line at whatever is not understood.
+    /// Reads a page.
     pub fn read(name: &str) -> Self {
-        let text = tree::read(format!("docs/{name}.mdx"));
-        Reader { page: Self { name: name.to_owned(), ..Self::default() }, open: Vec::new(), fields: Vec::new() }.read(&text)
+        Self::parse(name, &tree::read(format!("docs/{name}.mdx")))
+    }
+
+    /// Reads a page's text; panics with file and line at whatever is not understood.
+    pub fn parse(name: &str, text: &str) -> Self {
+        Reader { page: Self { name: name.to_owned(), ..Self::default() }, open: Vec::new(), fields: Vec::new() }.read(text)
     }
 
     /// Every page, by name.
@@ -212,8 +216,11 @@ impl Reader {
 
     fn line(&mut self, number: usize, line: &str) {
         let trimmed = line.trim();
-        if trimmed.contains("```") {
-            self.wrong(number, "a fence begins at the start of its line");
+        if trimmed.contains("```") || trimmed.starts_with("~~~") {
+            self.wrong(number, "a fence is three backticks at the start of its line");
+        }
+        if line.starts_with("    ") && self.open.is_empty() {
+            self.wrong(number, "code by indentation has no language");
         }
         if let Some(comment) = trimmed.strip_prefix("{/*").and_then(|rest| rest.strip_suffix("*/}")) {
             return self.comment(number, comment.trim());

@@ -71,8 +71,7 @@ struct Runner<'a> {
 }
 
 /// Runs a page; panics at the first thing that is not as it says.
-pub async fn run(name: &str) {
-    let page = Page::read(name);
+pub async fn run(page: Page) {
     let world = World::new(&page.fixture).await;
     let document = Document(world.server.send("GET", "/openapi.json", &[], "").await.json());
     page.endpoints.iter().for_each(|endpoints| check_inputs(&page, endpoints, &document));
