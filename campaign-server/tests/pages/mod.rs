@@ -16,6 +16,8 @@
 //! The comment `fixture: draft, running` makes campaigns before the first example, with the ids 1, 2, ...; `wait: 1` lets a campaign
 //! come to its end before the next one. With `UPDATE_DOCS=1` answers that differ are written into the page, to be looked at.
 
+#![allow(unreachable_pub, reason = "a module of one test file")]
+
 pub mod compare;
 pub mod curl;
 pub mod fields;
