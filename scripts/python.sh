@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Python package. `test` (the default) builds it and runs its tests, examples and documentation, with a private PostgreSQL; `lint`
 # checks format, types and stubs; `wheel` builds a wheel and a source distribution into .build/dist and tries both in fresh environments.
-# `wheel --quick` tries the source distribution alone, built in the development profile.
+# `wheel --quick` tries the source distribution alone, built in the development profile. `tools` only sets the environment up.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 source scripts/python-env.sh
 
@@ -16,6 +16,7 @@ try_wheel() {
 }
 
 case "${1:-test}" in
+tools) ;;
 test)
     say "Python: tests, documentation, examples"
     need_postgres
@@ -59,5 +60,5 @@ wheel)
     try_wheel .build/from-sdist/*.whl
     ls -l .build/dist .build/from-sdist
     ;;
-*) die "say test, lint or wheel" ;;
+*) die "say test, lint, wheel or tools" ;;
 esac

@@ -3,7 +3,8 @@
 use super::campaigns::{Reply, in_query};
 use super::check::Check;
 use super::extract::{Caller, Json, Params};
-use super::schema::{DncAdded, DncInput, DncList, DncRemoved};
+use super::present;
+use super::schema::{DncAdded, DncInput, DncList, DncNumber, DncRemoved};
 use crate::auth::Principal;
 use crate::error::{Fault, FieldFault};
 use crate::state::AppState;
@@ -45,7 +46,7 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal): Calle
     window.arguments(&mut arguments);
     let query = wire::suppression_query(arguments).map_err(in_query)?;
     let page = state.engine().suppressions(query).await?;
-    let shown: Vec<Value> = page.items.iter().map(wire::suppression_entry).collect();
+    let shown: Vec<Value> = page.items.iter().map(|entry| Value::Object(present::suppression(entry))).collect();
     Ok(axum::Json(json!({
         "items": shown,
         "total": page.total,
@@ -70,10 +71,10 @@ pub(crate) async fn add(State(state): State<AppState>, Caller(principal): Caller
     }
     arguments.insert("source".to_owned(), "api".into());
     let entry = wire::suppression(arguments, state.now())?;
-    let shown = wire::suppression_entry(&entry);
+    let shown = present::suppression(&entry);
     state.engine().suppress(vec![entry]).await?;
     let mut reply = json!({ "success": true, "message": "The number is on the do-not-contact list" });
-    if let (Some(reply), Value::Object(shown)) = (reply.as_object_mut(), shown) {
+    if let Some(reply) = reply.as_object_mut() {
         reply.extend(shown);
     }
     Ok(axum::Json(reply))
@@ -81,7 +82,7 @@ pub(crate) async fn add(State(state): State<AppState>, Caller(principal): Caller
 
 /// Takes a number off the list: `phone_number` in the body, or in the query. Contacts that were skipped stay so.
 #[utoipa::path(delete, path = "/api/v1/dnc", operation_id = "remove_dnc", tag = "do not contact",
-    params(("phone_number" = Option<String>, Query, description = "The number, when there is no body")), request_body = Option<DncInput>,
+    params(("phone_number" = Option<String>, Query, description = "The number, when there is no body")), request_body = Option<DncNumber>,
     responses((status = 200, description = "It is off the list", body = DncRemoved)))]
 pub(crate) async fn remove(State(state): State<AppState>, Caller(principal): Caller, params: Params, body: Option<Json>) -> Reply {
     let given = body.and_then(|Json(mut body)| body.remove("phone_number")).or_else(|| params.text("phone_number").map(Value::from));

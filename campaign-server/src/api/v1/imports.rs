@@ -248,14 +248,17 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     let began = state.now();
     let mut options = import_options(state);
     options.replace_untouched = true;
-    options.file_name.clone_from(&upload.name);
+    // The name of the temporary file is nobody's business.
+    let unnamed = if upload.format == Some(Format::Json) { "contacts.json" } else { "upload" };
+    options.file_name = Some(upload.name.clone().unwrap_or_else(|| unnamed.to_owned()));
     options.format = upload.format;
     if !upload.mappings.is_empty() {
         options.mapping = Some(upload.mappings.clone());
     }
+    let file_name = options.file_name.clone();
     let note = |status: &str, rows: u64| {
         json!({ "import_id": import, "campaign_id": id, "success": true, "status": status, "message": "The import is being carried out",
-                "file_name": upload.name, "rows_read": rows, "import_date": present::moment(began), "noted_at": state.now() })
+                "file_name": file_name, "rows_read": rows, "import_date": present::moment(began), "noted_at": state.now() })
     };
     put(state, id, import, note("processing", 0)).await?;
     let (send, mut rows) = tokio::sync::watch::channel(0_u64);

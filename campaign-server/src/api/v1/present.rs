@@ -6,6 +6,7 @@ use campaign_core::contact::Contact;
 use campaign_core::event::Progress;
 use campaign_core::outcome::Attempt;
 use campaign_core::schedule::{Schedule, Weekday};
+use campaign_core::store::Suppression;
 use campaign_core::wire::{self, Object};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -200,6 +201,13 @@ pub(crate) fn contact(contact: &Contact, last: Option<&Attempt>) -> Value {
     out.insert("call_sid".to_owned(), shown["provider_ref"].clone());
     out.insert("call_status".to_owned(), shown["disposition"].clone());
     Value::Object(out)
+}
+
+/// An entry of the do-not-contact list.
+pub(crate) fn suppression(entry: &Suppression) -> Object {
+    let mut out = object(wire::suppression_entry(entry));
+    tidy(&mut out);
+    out
 }
 
 /// How a campaign stands, nested as in the documents and flat as the published client reads it.

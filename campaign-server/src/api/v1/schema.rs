@@ -88,6 +88,8 @@ pub(crate) struct RecurringConfig {
     /// `HH:MM`.
     time: Option<String>,
     time_zone: Option<String>,
+    /// `YYYY-MM-DD`, inclusive; the day on which it is set, if there is none.
+    start_date: Option<String>,
     /// `YYYY-MM-DD`, inclusive.
     end_date: Option<String>,
 }
@@ -635,6 +637,14 @@ pub(crate) struct DncInput {
     reason: Option<String>,
     /// When the entry ends; never if not said.
     expires_at: Option<String>,
+}
+
+/// A number to be taken off the do-not-contact list.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body; it is read in `dnc`")]
+pub(crate) struct DncNumber {
+    #[schema(example = "+15551234567")]
+    phone_number: Option<String>,
 }
 
 /// An entry of the do-not-contact list.
