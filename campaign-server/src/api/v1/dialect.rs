@@ -135,7 +135,7 @@ pub(crate) fn parts(mut body: Object) -> Result<Parts> {
     });
     body.remove("metadata").into_iter().for_each(|mut metadata| {
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.remove(KEY);
+            metadata.retain(|key, _| key != KEY && !crate::api::owned::KEYS.contains(&key.as_str()));
         }
         parts.arguments.insert("metadata".to_owned(), metadata);
     });
