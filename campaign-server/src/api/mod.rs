@@ -3,6 +3,7 @@
 //! | folder | paths |
 //! |---|---|
 //! | `v1` | `/api/v1/campaigns`, `/api/v1/dnc`, `/ws/campaigns` |
+//! | `webhooks` | `/api/v1/webhooks` |
 //! | `voice_campaigns` | `/api/voice-campaigns`, `/api/voice-leads`, `/api/company/voice-leads` |
 //! | `call_manager` | `/api/call-manager`, `/api/batch-calling` |
 //! | `voice_agent` | `/api/campaigns`, `/api/contact-lists`, `/api/messages`, `/api/calls`, `/api/phones`, `/webhooks/twilio`, ... |
@@ -21,6 +22,9 @@ mod request;
 pub mod v1;
 mod voice_agent;
 mod voice_campaigns;
+mod webhooks;
+
+pub(crate) use voice_campaigns::hooks as voice_hooks;
 
 use crate::auth::guard;
 use crate::error::Shape;
@@ -43,6 +47,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(voice_campaigns::routes(state))
         .merge(call_manager::routes(state))
         .merge(voice_agent::routes(state))
+        .merge(webhooks::routes(state))
 }
 
 /// What stands in front of every route of an API that takes ordinary requests: a key, `Idempotency-Key`, and limits of size and time.

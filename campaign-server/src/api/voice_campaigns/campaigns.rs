@@ -3,9 +3,9 @@
 use super::error::{Reply, Voice};
 use super::fields::{self, KEY};
 use super::schema::{VoiceCampaign, VoiceCampaignInput, VoiceCampaignPatch, VoiceMessage, VoiceReply};
-use super::{present, status};
+use super::{hooks, present, status};
 use crate::api::owned;
-use crate::api::request::{Body, Caller, Params};
+use crate::api::request::{Body, Caller, Params, wrong};
 use crate::auth::Principal;
 use crate::error::Fault;
 use crate::state::AppState;
@@ -63,6 +63,14 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
     Ok(axum::Json(shown.filter(|campaign| wanted("status", campaign) && wanted("priority", campaign)).map(Value::Object).collect()))
 }
 
+/// Addresses of webhooks must lead where webhooks may go.
+fn check_addresses(state: &AppState, read: &Object) -> Result<(), Fault> {
+    for (name, url) in hooks::addresses(read) {
+        campaign_core::http::check_url(url, state.webhooks().reach()).map_err(|error| wrong("body", name, error.message()))?;
+    }
+    Ok(())
+}
+
 /// Creates a voice campaign.
 #[utoipa::path(post, path = "/api/voice-campaigns", operation_id = "create_voice_campaign", tag = "voice campaigns",
     request_body = VoiceCampaignInput, responses((status = 201, description = "The campaign, and a message", body = VoiceReply)))]
@@ -72,7 +80,12 @@ pub(crate) async fn create(
     Body(body, _): Body<Voice>,
 ) -> Result<(StatusCode, axum::Json<Value>), super::error::Fail> {
     let read = fields::read(&body, true)?;
-    let record = state.engine().create_campaign(fields::create(&read, principal.organization)?).await?;
+    check_addresses(&state, &read)?;
+    let spec = fields::create(&read, principal.organization)?;
+    if hooks::any(&spec) {
+        state.webhooks().begin().await?;
+    }
+    let record = state.engine().create_campaign(spec).await?;
     let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
     let record = status::bring(&state, record, wanted).await?;
     let shown = show(&state, &record).await?;
@@ -110,9 +123,13 @@ pub(crate) async fn put(
 ) -> Reply {
     let record = own(&state, &principal, &id).await?;
     let read = fields::read(&body, false)?;
+    check_addresses(&state, &read)?;
     // Looked at first, so that the edit itself cannot be refused for a reason that has no place in the engine's errors.
     let mut tried = campaign_core::campaign::CampaignSpec::clone(&record.spec);
     fields::apply(&mut tried, &read)?;
+    if hooks::any(&tried) {
+        state.webhooks().begin().await?;
+    }
     let edited = state.engine().edit_campaign(record.id, |spec| {
         let mut spec = spec.clone();
         fields::apply(&mut spec, &read).map_err(|fault| Error::new(Kind::Invalid, fault.message))?;

@@ -9,6 +9,7 @@
 //! | `fields`, `present` | from bodies to specs; from records to answers |
 //! | `campaigns`, `status`, `stats` | create, read, change, delete; draft, active, paused, completed; figures |
 //! | `company`, `reports` | campaigns of a company, and what they came to together |
+//! | `hooks` | the four webhooks: addresses, words and signature |
 //! | `leads/` | leads: one by one, and from files |
 //! | `schema` | bodies for the OpenAPI document |
 
@@ -16,6 +17,7 @@ mod campaigns;
 mod company;
 mod error;
 mod fields;
+pub(crate) mod hooks;
 mod leads;
 mod present;
 mod rate;

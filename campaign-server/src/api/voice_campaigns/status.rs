@@ -26,6 +26,14 @@ pub(super) fn shown(record: &CampaignRecord) -> &'static str {
             let wanted = owned::remembered(&record.spec, KEY, "wanted").and_then(Value::as_str);
             STATUSES.iter().copied().find(|status| wanted == Some(*status)).unwrap_or("draft")
         }
+        other => named(other),
+    }
+}
+
+/// A status of the engine in the words of this API.
+pub(super) fn named(status: CampaignStatus) -> &'static str {
+    match status {
+        CampaignStatus::Draft => "draft",
         CampaignStatus::Scheduled | CampaignStatus::Running => "active",
         CampaignStatus::Paused => "paused",
         CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed => "completed",
