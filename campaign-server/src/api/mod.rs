@@ -3,6 +3,7 @@
 //! | folder | paths |
 //! |---|---|
 //! | `v1` | `/api/v1/campaigns`, `/api/v1/dnc`, `/ws/campaigns` |
+//! | `callbacks` | `/callbacks`: what providers call by themselves |
 //! | `webhooks` | `/api/v1/webhooks` |
 //! | `voice_campaigns` | `/api/voice-campaigns`, `/api/voice-leads`, `/api/company/voice-leads` |
 //! | `call_manager` | `/api/call-manager`, `/api/batch-calling` |
@@ -15,6 +16,7 @@
 //! the layers of [`protected`]: a key, and `Idempotency-Key`.
 
 mod call_manager;
+mod callbacks;
 mod files;
 pub mod health;
 mod owned;
@@ -48,6 +50,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(call_manager::routes(state))
         .merge(voice_agent::routes(state))
         .merge(webhooks::routes(state))
+        .merge(callbacks::routes(state))
 }
 
 /// What stands in front of every route of an API that takes ordinary requests: a key, `Idempotency-Key`, and limits of size and time.

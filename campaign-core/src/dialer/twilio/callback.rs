@@ -29,6 +29,11 @@ const NAMES: &[(&str, About)] = &[
     ("inbound", About::Inbound),
     ("voice", About::Voice),
     ("relay-end", About::RelayEnd),
+    // Names that others have given the same addresses; numbers may be set up with them already.
+    ("amd-status", About::Call),
+    ("sms", About::Inbound),
+    ("whatsapp", About::Inbound),
+    ("incoming", About::Voice),
 ];
 
 #[derive(Clone, Copy)]

@@ -32,11 +32,9 @@ mod twilio;
 mod uploads;
 
 use super::v1::error::FastApi;
-use super::{files, protected, protected_with};
-use crate::limits;
+use super::{callbacks, files, protected, protected_with};
 use crate::openapi::add_failures;
 use crate::state::AppState;
-use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -58,6 +56,8 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(list_contacts::list, list_contacts::add))
         .routes(routes!(list_contacts::remove))
         .routes(routes!(messages::send))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::get))
         .routes(routes!(calls::outbound))
         .routes(routes!(calls::list))
         .routes(routes!(calls::active))
@@ -68,11 +68,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(scheduled::get, scheduled::delete));
     let uploads = OpenApiRouter::new().routes(routes!(uploads::numbers)).routes(routes!(uploads::add)).routes(routes!(uploads::remove));
     // These prove themselves by Twilio's signature, which the dialer looks at.
-    let hooks = OpenApiRouter::new()
-        .routes(routes!(twilio::callback))
-        .route_layer(DefaultBodyLimit::max(options.max_body_bytes))
-        .route_layer(limits::body_idle(options))
-        .route_layer(limits::time(options.request_timeout));
+    let hooks = callbacks::limited(OpenApiRouter::new().routes(routes!(twilio::callback)), state);
     let uploads = protected_with::<FastApi>(uploads, state, files::MOST + (1 << 20), options.upload_timeout, |routes| routes);
     let mut all = protected::<FastApi>(ordinary, state).merge(uploads).merge(hooks);
     add_failures(all.get_openapi_mut(), "Detail", "ValidationError");

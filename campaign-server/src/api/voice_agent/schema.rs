@@ -342,6 +342,60 @@ pub(crate) struct AgentMessageSent {
     status: String,
 }
 
+/// One message of a conversation.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentConversationMessage {
+    message_sid: String,
+    /// `user` or `assistant`.
+    role: String,
+    /// `inbound` or `outbound`.
+    direction: String,
+    text: String,
+    /// `received`, `sent` or `failed`.
+    status: String,
+    timestamp: String,
+    #[schema(required)]
+    campaign_id: Option<String>,
+}
+
+/// A conversation by SMS or WhatsApp.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentConversation {
+    id: String,
+    conversation_id: String,
+    #[serde(rename = "phoneNumberId")]
+    phone_number_id: String,
+    #[serde(rename = "callerNumber")]
+    caller_number: String,
+    #[serde(rename = "agentNumber")]
+    agent_number: String,
+    /// `sms` or `whatsapp`.
+    channel: String,
+    /// That of the newest message.
+    status: String,
+    #[schema(required)]
+    timestamp: Option<String>,
+    #[schema(required)]
+    latest_message: Option<String>,
+    message_count: i64,
+    /// The oldest first.
+    conversation: Vec<AgentConversationMessage>,
+}
+
+/// Conversations, those with the newest message first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentConversations {
+    success: bool,
+    messages: Vec<AgentConversation>,
+}
+
+/// One conversation.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentConversationEnvelope {
+    success: bool,
+    conversation: AgentConversation,
+}
+
 /// A call to be made.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"from": "+15550001111", "to": "+15551234567"}))]

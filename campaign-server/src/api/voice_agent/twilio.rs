@@ -4,12 +4,12 @@
 //! is not Twilio's, or listens elsewhere) are answered as the documents say, and nothing is done: without the signature nobody knows who
 //! called.
 
+use crate::api::callbacks;
 use crate::state::AppState;
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use campaign_core::dialer::{CallbackRequest, CallbackResponse};
+use campaign_core::dialer::CallbackResponse;
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -32,31 +32,20 @@ const REFUSAL: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response><Reject
         (status = 503, description = "It cannot be taken now; send it again"),
     ))]
 pub(crate) async fn callback(State(state): State<AppState>, Path(name): Path<String>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, state.options().max_body_bytes).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-    let request =
-        CallbackRequest { method: parts.method.to_string(), url: parts.uri.to_string(), headers: headers.collect(), body: body.to_vec() };
+    let Some(request) = callbacks::read(&state, request).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let body = request.body.clone();
     let answer = state.engine().callback(request).await;
-    if answer.status == 404 { documented(&name, &body) } else { written(answer) }
+    // Where the dialer has nothing to say, the documents have.
+    if matches!(answer.status, 204 | 404) { documented(&name, &body, answer.status) } else { callbacks::written(answer) }
 }
 
-fn written(answer: CallbackResponse) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, answer.body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    response
-}
-
-/// The documents' answer, where no dialer of Twilio's listens.
-fn documented(name: &str, body: &Bytes) -> Response {
+/// The documents' answer, where the dialer has none of its own (204) or no dialer of Twilio's listens (404).
+fn documented(name: &str, body: &[u8], status: u16) -> Response {
     let fields: HashMap<_, _> = url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| fields.get(name).map(String::as_str);
     match name {
-        "sms" | "whatsapp" => written(CallbackResponse::xml(SILENCE)),
-        "incoming" => written(CallbackResponse::xml(REFUSAL)),
+        "sms" | "whatsapp" => callbacks::written(CallbackResponse::xml(SILENCE)),
+        "incoming" => callbacks::written(CallbackResponse::xml(REFUSAL)),
         "status" => axum::Json(json!({
             "status": "ok",
             "message": "Status update processed",
@@ -73,6 +62,7 @@ fn documented(name: &str, body: &Bytes) -> Response {
             };
             axum::Json(json!({ "status": "ok", "action": action, "answered_by": answered })).into_response()
         }
+        _ if status == 204 => StatusCode::NO_CONTENT.into_response(),
         _ => (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response(),
     }
 }

@@ -1,0 +1,82 @@
+//! `/callbacks/...`: what providers call by themselves, for whatever dialer the engine has.
+//!
+//! The paths are the dialer's own, below `/callbacks`: with the public base URL `https://example.org/callbacks` a dialer names the addresses
+//! that come in here. Requests prove themselves by their signatures, which the dialer checks; no key is asked for.
+
+use crate::limits;
+use crate::state::AppState;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use campaign_core::dialer::{CallbackRequest, CallbackResponse};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
+    limited(OpenApiRouter::new().routes(routes!(post, get)), state)
+}
+
+/// The limits of routes that providers call.
+pub(super) fn limited(routes: OpenApiRouter<AppState>, state: &AppState) -> OpenApiRouter<AppState> {
+    let options = state.options();
+    routes
+        .route_layer(DefaultBodyLimit::max(options.max_body_bytes))
+        .route_layer(limits::body_idle(options))
+        .route_layer(limits::time(options.request_timeout))
+}
+
+/// Takes a callback of the provider.
+#[utoipa::path(post, path = "/callbacks/{*path}", operation_id = "provider_callback", tag = "callbacks", security(()),
+    params(("path" = String, Path, description = "What it is about, as the dialer names it")),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It is taken; the answer is what the provider expects"),
+        (status = 204, description = "It is taken"),
+        (status = 400, description = "It cannot be read"),
+        (status = 403, description = "It is not signed by the provider"),
+        (status = 404, description = "No dialer listens here"),
+        (status = 413, description = "It is too large"),
+        (status = 503, description = "It cannot be taken now; send it again"),
+    ))]
+pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Response {
+    take(&state, request).await
+}
+
+/// As POST, for providers that put everything into the address.
+#[utoipa::path(get, path = "/callbacks/{*path}", operation_id = "provider_callback_get", tag = "callbacks", security(()),
+    params(("path" = String, Path, description = "What it is about, as the dialer names it")),
+    responses(
+        (status = 200, description = "It is taken; the answer is what the provider expects"),
+        (status = 204, description = "It is taken"),
+        (status = 400, description = "It cannot be read"),
+        (status = 403, description = "It is not signed by the provider"),
+        (status = 404, description = "No dialer listens here"),
+        (status = 503, description = "It cannot be taken now; send it again"),
+    ))]
+pub(crate) async fn get(State(state): State<AppState>, request: Request) -> Response {
+    take(&state, request).await
+}
+
+async fn take(state: &AppState, request: Request) -> Response {
+    match read(state, request).await {
+        Some(request) => written(state.engine().callback(request).await),
+        None => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+    }
+}
+
+/// A request as dialers read it, with the address as it came in: signatures cover that. `None` when its body is too large.
+pub(super) async fn read(state: &AppState, request: Request) -> Option<CallbackRequest> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, state.options().max_body_bytes).await.ok()?;
+    let url = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri).to_string();
+    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    Some(CallbackRequest { method: parts.method.to_string(), url, headers: headers.collect(), body: body.to_vec() })
+}
+
+/// What the engine answers, as it goes back.
+pub(super) fn written(answer: CallbackResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, answer.body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    response
+}
