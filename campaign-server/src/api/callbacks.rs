@@ -8,12 +8,12 @@ use crate::state::AppState;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use campaign_core::dialer::{CallbackRequest, CallbackResponse};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
-    limited(OpenApiRouter::new().routes(routes!(post, get)), state)
+    limited(OpenApiRouter::new().route("/callbacks/{*path}", any(take)), state)
 }
 
 /// The limits of routes that providers call.
@@ -25,40 +25,9 @@ pub(super) fn limited(routes: OpenApiRouter<AppState>, state: &AppState) -> Open
         .route_layer(limits::time(options.request_timeout))
 }
 
-/// Takes a callback of the provider.
-#[utoipa::path(post, path = "/callbacks/{*path}", operation_id = "provider_callback", tag = "callbacks", security(()),
-    params(("path" = String, Path, description = "What it is about, as the dialer names it")),
-    request_body(content = String, content_type = "application/octet-stream"),
-    responses(
-        (status = 200, description = "It is taken; the answer is what the provider expects"),
-        (status = 204, description = "It is taken"),
-        (status = 400, description = "It cannot be read"),
-        (status = 403, description = "It is not signed by the provider"),
-        (status = 404, description = "No dialer listens here"),
-        (status = 413, description = "It is too large"),
-        (status = 503, description = "It cannot be taken now; send it again"),
-    ))]
-pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Response {
-    take(&state, request).await
-}
-
-/// As POST, for providers that put everything into the address.
-#[utoipa::path(get, path = "/callbacks/{*path}", operation_id = "provider_callback_get", tag = "callbacks", security(()),
-    params(("path" = String, Path, description = "What it is about, as the dialer names it")),
-    responses(
-        (status = 200, description = "It is taken; the answer is what the provider expects"),
-        (status = 204, description = "It is taken"),
-        (status = 400, description = "It cannot be read"),
-        (status = 403, description = "It is not signed by the provider"),
-        (status = 404, description = "No dialer listens here"),
-        (status = 503, description = "It cannot be taken now; send it again"),
-    ))]
-pub(crate) async fn get(State(state): State<AppState>, request: Request) -> Response {
-    take(&state, request).await
-}
-
-async fn take(state: &AppState, request: Request) -> Response {
-    match read(state, request).await {
+/// Takes a callback of the provider. Not in the OpenAPI document: its shape is the provider's.
+async fn take(State(state): State<AppState>, request: Request) -> Response {
+    match read(&state, request).await {
         Some(request) => written(state.engine().callback(request).await),
         None => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
     }
