@@ -96,7 +96,9 @@ async fn accept(listener: TcpListener, router: Router, state: AppState, stop: im
         let mut stopped = stopped.clone();
         state.engine().executor().spawn(Box::pin(async move {
             let mut connection = pin!(connection);
-            let ended = match select(connection.as_mut(), pin!(stopped.wait_for(|stopped| *stopped))).await {
+            // What it gives is a lock of the channel, which must not be held while the connection goes on.
+            let told = async { drop(stopped.wait_for(|stopped| *stopped).await) };
+            let ended = match select(connection.as_mut(), pin!(told)).await {
                 Either::Left((ended, _)) => ended,
                 Either::Right(_) => {
                     // What is being answered is answered; the next request is not taken.

@@ -1,5 +1,7 @@
 //! Who may call, what they may do, and whose data they see.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::Kind;

@@ -1,5 +1,7 @@
 //! The `campaign` command as a person uses it.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -28,7 +30,8 @@ fn text(bytes: &[u8]) -> String {
 /// The status of a request with a key.
 fn status(address: &str, key: &str) -> u16 {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /api/v1/campaigns HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET /api/v1/campaigns HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))

@@ -3,6 +3,8 @@
 //!
 //! The conversations are data, `tests/compatible/*.json`; `support/replay.rs` says how they are written.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_server::auth::Scope;

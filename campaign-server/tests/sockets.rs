@@ -1,5 +1,7 @@
 //! The WebSockets: who gets in, what they say, and what becomes of a slow reader.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::dialer::{CarrierProfile, SimulatedDialer};

@@ -1,5 +1,7 @@
 //! Clients that go away in the middle of an upload, and just after it.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::dialer::SimulatedDialer;

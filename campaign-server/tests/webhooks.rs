@@ -1,5 +1,7 @@
 //! Outgoing webhooks: who is told of what, signed how; receivers that hang, redirect or fail; and crashes in between.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::dialer::{CarrierProfile, SimulatedDialer};

@@ -222,9 +222,7 @@ fn bindings_never_decide() {
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
-    for folder in
-        ["campaign-core/src", "campaign-node/src", "campaign-py/src", "campaign-server/src", "examples/src", "benches/src"]
-    {
+    for folder in ["campaign-core/src", "campaign-node/src", "campaign-py/src", "campaign-server/src", "examples/src", "benches/src"] {
         for source in rust_sources(folder) {
             let lines = source.code.lines().filter(|line| !line.trim().is_empty()).count();
             if lines > LONGEST_FILE {
@@ -304,9 +302,7 @@ fn test_code_does_not_reach_releases() {
     };
     let core = member("campaign-core");
 
-    for (crate_of_ours, brings, banned) in
-        [("campaign-core", "jiff", NOT_IN_RELEASES), ("campaign-server", "axum", NOT_IN_THE_SERVER)]
-    {
+    for (crate_of_ours, brings, banned) in [("campaign-core", "jiff", NOT_IN_RELEASES), ("campaign-server", "axum", NOT_IN_THE_SERVER)] {
         let mut reached: BTreeSet<String> = BTreeSet::new();
         let mut open = vec![member(crate_of_ours)["id"].clone()];
         while let Some(id) = open.pop() {

@@ -145,8 +145,15 @@ impl Engine {
     /// Remembers the file and which variables there are now.
     async fn note_import(&self, campaign: CampaignId, report: &ImportReport) -> Result<()> {
         let now = self.core.now();
-        let found: BTreeMap<String, String> =
+        let mut found: BTreeMap<String, String> =
             report.mapping.columns.iter().filter_map(|column| Some((column.variable.clone()?, column.header.clone()))).collect();
+        if !report.nested.is_empty() {
+            // The object itself is no variable; what is in it is.
+            found.remove("variables");
+            for name in &report.nested {
+                found.entry(name.clone()).or_insert_with(|| format!("variables.{name}"));
+            }
+        }
         self.core
             .change(campaign, None, |record| {
                 let mut spec = crate::campaign::CampaignSpec::clone(&record.spec);

@@ -86,11 +86,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::update_campaign`], and what the function answers.
-    pub async fn edit_campaign(
-        &self,
-        id: CampaignId,
-        edit: impl Fn(&CampaignSpec) -> Result<CampaignSpec>,
-    ) -> Result<CampaignRecord> {
+    pub async fn edit_campaign(&self, id: CampaignId, edit: impl Fn(&CampaignSpec) -> Result<CampaignSpec>) -> Result<CampaignRecord> {
         let core = &self.core;
         let saved = core
             .change(id, None, |record| {

@@ -10,7 +10,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Turns rows into contacts by a mapping.
 pub(super) struct Converter {
@@ -22,6 +22,8 @@ pub(super) struct Converter {
     source: ContactSource,
     consent_moment: Option<Timestamp>,
     max_columns: usize,
+    /// Names of variables that came in a nested object; no column has them.
+    pub(super) nested: BTreeSet<String>,
 }
 
 /// Text for every field, as far as a row has it.
@@ -50,7 +52,7 @@ impl Converter {
         max_columns: usize,
     ) -> Self {
         let by_key = mapping.columns.iter().enumerate().map(|(index, column)| (column.header.clone(), index)).collect();
-        Self { mapping, builder, by_key, region, source, consent_moment, max_columns }
+        Self { mapping, builder, by_key, region, source, consent_moment, max_columns, nested: BTreeSet::new() }
     }
 
     /// The contact of a row.
@@ -88,6 +90,7 @@ impl Converter {
                         }
                     }
                 }
+                self.note(nested.as_ref());
                 merge(&mut variables, nested)?;
                 self.finish(fields, variables)
             }
@@ -127,8 +130,18 @@ impl Converter {
                 (None, _) => {}
             }
         }
+        self.note(nested.as_ref());
         merge(&mut variables, nested)?;
         self.finish(fields, variables)
+    }
+
+    /// Remembers the names in a nested object, as many as a file may have columns.
+    fn note(&mut self, nested: Option<&Variables>) {
+        for name in nested.into_iter().flat_map(Variables::keys).map(|key| super::mapping::slug(key)) {
+            if !name.is_empty() && self.nested.len() < self.max_columns {
+                self.nested.insert(name);
+            }
+        }
     }
 
     /// A key no earlier object had.

@@ -215,6 +215,9 @@ impl Importer {
         if self.report.mapping.columns.len() != self.converter.mapping.columns.len() {
             self.report.mapping = self.converter.mapping.clone();
         }
+        if self.report.nested.len() != self.converter.nested.len() {
+            self.report.nested.clone_from(&self.converter.nested);
+        }
         &mut self.report
     }
 

@@ -4,6 +4,7 @@ use super::Format;
 use super::mapping::Mapping;
 use crate::store::Added;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One rejected row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,9 @@ pub struct ImportReport {
     /// The sheet read, for spreadsheets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sheet: Option<String>,
+    /// Names of variables that came in nested objects instead of columns of their own.
+    #[serde(skip)]
+    pub(crate) nested: BTreeSet<String>,
 }
 
 impl ImportReport {

@@ -103,7 +103,12 @@ impl Drop for Subscription {
 
 impl Feeds {
     pub(crate) fn new(buffer: usize) -> Self {
-        Self(Arc::new(Inner { buffer: buffer.max(16), state: Mutex::default(), beginning: tokio::sync::Mutex::new(()), left: Notify::new() }))
+        Self(Arc::new(Inner {
+            buffer: buffer.max(16),
+            state: Mutex::default(),
+            beginning: tokio::sync::Mutex::new(()),
+            left: Notify::new(),
+        }))
     }
 
     /// Watches a campaign. Everything committed after this returns is heard.

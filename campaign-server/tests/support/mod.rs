@@ -1,6 +1,6 @@
 //! A real server on loopback over each store, and a client that reads what it says.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
 pub mod replay;
 

@@ -130,9 +130,7 @@ pub(crate) struct Parts {
 /// [`Kind::Invalid`] for composites that make no sense.
 pub(crate) fn parts(mut body: Object) -> Result<Parts> {
     let mut parts = Parts::default();
-    body.retain(|name, value| {
-        !READ_ONLY.contains(&name.as_str()) && (!value.is_null() || NULLABLE.contains(&name.as_str()))
-    });
+    body.retain(|name, value| !READ_ONLY.contains(&name.as_str()) && (!value.is_null() || NULLABLE.contains(&name.as_str())));
     body.remove("metadata").into_iter().for_each(|mut metadata| {
         if let Some(metadata) = metadata.as_object_mut() {
             metadata.retain(|key, _| key != KEY && !crate::api::owned::KEYS.contains(&key.as_str()));

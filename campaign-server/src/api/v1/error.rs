@@ -56,7 +56,7 @@ pub(crate) enum ValidationDetail {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Place {
     /// `body`, `query` or `path`, then names and positions.
-    #[schema(value_type = Vec<Object>, example = json!(["body", "name"]))]
+    #[schema(example = json!(["body", "name"]))]
     loc: Vec<Value>,
     /// One sentence.
     msg: String,
