@@ -33,7 +33,15 @@ async fn operations(server: &Server, id: i64) -> Vec<(String, String, bool)> {
             // Whatever else is named in a path need not be there.
             let target: Vec<String> = path
                 .split('/')
-                .map(|part| if part == "{campaign_id}" { id.to_string() } else if part.starts_with('{') { "1".to_owned() } else { part.to_owned() })
+                .map(|part| {
+                    if part == "{campaign_id}" {
+                        id.to_string()
+                    } else if part.starts_with('{') {
+                        "1".to_owned()
+                    } else {
+                        part.to_owned()
+                    }
+                })
                 .collect();
             if !public {
                 found.push((method.to_uppercase(), target.join("/"), path.contains("{campaign_id}")));

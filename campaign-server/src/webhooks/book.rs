@@ -68,7 +68,11 @@ pub struct DeadLetter {
 impl std::fmt::Debug for DeadLetter {
     // The body holds numbers and names.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeadLetter").field("id", &self.id).field("event", &self.event).field("attempts", &self.attempts).finish_non_exhaustive()
+        f.debug_struct("DeadLetter")
+            .field("id", &self.id)
+            .field("event", &self.event)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }
 

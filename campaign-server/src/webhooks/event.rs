@@ -90,7 +90,9 @@ impl EventName {
 pub(super) fn names(event: &Event) -> &'static [EventName] {
     match &event.kind {
         EventKind::ContactStarted { .. } => &[EventName::ContactStarted],
-        EventKind::ContactCompleted(ContactEnded { channel: Channel::Call, .. }) => &[EventName::CallCompleted, EventName::ContactCompleted],
+        EventKind::ContactCompleted(ContactEnded { channel: Channel::Call, .. }) => {
+            &[EventName::CallCompleted, EventName::ContactCompleted]
+        }
         EventKind::ContactCompleted(_) => &[EventName::ContactCompleted],
         EventKind::ContactFailed(ContactEnded { channel: Channel::Call, .. }) => &[EventName::CallCompleted, EventName::ContactFailed],
         EventKind::ContactFailed(_) => &[EventName::ContactFailed],

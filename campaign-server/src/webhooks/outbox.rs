@@ -102,7 +102,8 @@ impl Outbox {
 
     /// Stores a value under a key, if its revision is as expected; `None` when it is not.
     pub(super) async fn put(&self, collection: &str, key: &str, value: &impl Serialize, expected: Option<u64>) -> Result<Option<u64>> {
-        let value = serde_json::to_value(value).map_err(|error| Error::new(Kind::Internal, "a webhook must serialise").with_source(error))?;
+        let value =
+            serde_json::to_value(value).map_err(|error| Error::new(Kind::Internal, "a webhook must serialise").with_source(error))?;
         let put = PutDocument { collection: collection.to_owned(), key: key.to_owned(), value, expected_revision: expected };
         match self.held(self.store.put_document(put)).await {
             Ok(revision) => Ok(Some(revision)),

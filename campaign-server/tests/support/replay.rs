@@ -5,7 +5,6 @@
 //! `<number>`, `<text>`, `<moment>`, `<any>` and `<starts ...>` stand for values, `{name}` for what an earlier step saved. `headers` are
 //! those that the answer must carry. Every answer is checked against the OpenAPI document as well.
 
-
 use super::{Answer, Server, form};
 use campaign_core::id::CampaignId;
 use campaign_server::auth::Scope;

@@ -170,7 +170,8 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
     let mut found: Vec<Conversation> = Vec::new();
     let mut after = None;
     loop {
-        let page = state.engine().conversations(ConversationQuery { after: after.take(), limit: PAGE, ..ConversationQuery::default() }).await?;
+        let page =
+            state.engine().conversations(ConversationQuery { after: after.take(), limit: PAGE, ..ConversationQuery::default() }).await?;
         let last = page.len() < PAGE as usize;
         after = page.last().map(|conversation| conversation.key.clone());
         for conversation in page {
@@ -203,7 +204,8 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
 pub(crate) async fn get(State(state): State<AppState>, Caller(principal, _): Caller<FastApi>, Path(id): Path<String>) -> Reply {
     let missing = || Fault::not_found("Conversation");
     let key = key_of(&id).ok_or_else(missing)?;
-    let query = ConversationQuery { person: Some(key.person.clone()), channel: Some(key.channel), limit: PAGE, ..ConversationQuery::default() };
+    let query =
+        ConversationQuery { person: Some(key.person.clone()), channel: Some(key.channel), limit: PAGE, ..ConversationQuery::default() };
     let all = state.engine().conversations(query).await?;
     let conversation = all.into_iter().find(|conversation| conversation.key == key).ok_or_else(missing)?;
     let mut campaigns = Campaigns { state: &state, known: HashMap::new() };
@@ -220,7 +222,11 @@ mod tests {
 
     #[test]
     fn ids_name_conversations() {
-        let key = ConversationKey { channel: Channel::WhatsApp, ours: "whatsapp/x".into(), person: PhoneNumber::parse("+12125550123", None).unwrap() };
+        let key = ConversationKey {
+            channel: Channel::WhatsApp,
+            ours: "whatsapp/x".into(),
+            person: PhoneNumber::parse("+12125550123", None).unwrap(),
+        };
         assert!(key_of(&id_of(&key)).unwrap() == key);
         for wrong in ["", "0", "zz", "666178", "€"] {
             assert!(key_of(wrong).is_none(), "{wrong}");
