@@ -18,6 +18,7 @@ use campaign_core::store::EventQuery;
 use campaign_core::{Engine, EventStream, Kind, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// Events read at a time.
@@ -142,10 +143,11 @@ impl Pump {
         let mut campaigns: HashMap<CampaignId, Option<CampaignRecord>> = HashMap::new();
         for event in events {
             let campaign = event.campaign_id;
-            if !campaigns.contains_key(&campaign) {
-                campaigns.insert(campaign, self.campaign(campaign).await?);
-            }
-            let record = campaigns.get(&campaign).and_then(Option::as_ref);
+            let record = match campaigns.entry(campaign) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.campaign(campaign).await?),
+            };
+            let record = record.as_ref();
             self.queue_one(store, event, record, &endpoints).await?;
         }
         self.webhooks.wake.notify_one();

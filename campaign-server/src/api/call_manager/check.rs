@@ -8,7 +8,7 @@ pub(super) fn submission(body: &Object) -> Vec<Value> {
     let mut faults = Vec::new();
     for name in ["call_name", "agent_id", "agent_phone_number_id"] {
         let value = body.get(name);
-        if !value.and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty()) {
+        if value.and_then(Value::as_str).is_none_or(|text| text.trim().is_empty()) {
             faults.push(fault(name, &format!("{name} es requerido"), value));
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn submission(body: &Object) -> Vec<Value> {
 
 fn check_recipient(index: usize, recipient: &Value, faults: &mut Vec<Value>) {
     let number = recipient.get("phone_number");
-    if !number.and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty()) {
+    if number.and_then(Value::as_str).is_none_or(|text| text.trim().is_empty()) {
         faults.push(fault(&format!("recipients[{index}].phone_number"), "Cada recipient debe tener un phone_number", number));
     }
     let path = format!("recipients[{index}].conversation_initiation_client_data");
