@@ -76,6 +76,8 @@ const HARMLESS: &[(&str, &str)] = &[
     ("CampaignExplanation.text", "one sentence about gates; by contract without personal data"),
     ("ContactExplanation.text", "one sentence about gates; by contract without personal data"),
     ("CampaignQuery.search", "a part of the name or description of a campaign"),
+    ("Fault.message", "one sentence about a request; by contract without what was given"),
+    ("FieldFault.message", "one sentence about a field; by contract without what was given"),
     ("Finding.message", "one sentence about a template; by contract without values"),
     ("Reason.text", "one sentence about a rule; by contract without personal data"),
     ("EventKind.message", "one sentence about an error; by contract without personal data"),
