@@ -106,6 +106,11 @@ impl From<Error> for Fault {
 pub trait Shape: Send + Sync + 'static {
     /// The body of the answer.
     fn body(fault: &Fault) -> Value;
+
+    /// The status of the answer, for an API that knows fewer of them.
+    fn status(fault: &Fault) -> StatusCode {
+        fault.status
+    }
 }
 
 /// A fault in the shape of an API.
@@ -126,7 +131,7 @@ impl<S, E: Into<Fault>> From<E> for Failure<S> {
 impl<S: Shape> IntoResponse for Failure<S> {
     fn into_response(self) -> Response {
         let fault = self.0;
-        let mut response = (fault.status, axum::Json(S::body(&fault))).into_response();
+        let mut response = (S::status(&fault), axum::Json(S::body(&fault))).into_response();
         if let Some(time) = fault.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(time.as_secs().max(1)));
         }

@@ -13,6 +13,7 @@ mod page;
 mod router;
 pub mod serve;
 pub mod state;
+pub mod webhooks;
 
 pub use options::{Access, ServerOptions};
 pub use router::router;

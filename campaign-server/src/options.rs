@@ -1,5 +1,6 @@
 //! Settings of the server.
 
+use campaign_core::http::Reach;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub struct ServerOptions {
     pub upload_folder: Option<PathBuf>,
     /// How long the answer to an `Idempotency-Key` is kept. Default 24 h.
     pub idempotency_lifetime: Duration,
+    /// Where the addresses of webhooks may lead. Default: by `https` to public addresses.
+    pub webhook_reach: Reach,
+    /// How long the receiver of a webhook may take. Default 15 s.
+    pub webhook_timeout: Duration,
 }
 
 impl Default for ServerOptions {
@@ -67,6 +72,8 @@ impl Default for ServerOptions {
             max_sockets: 10_000,
             upload_folder: None,
             idempotency_lifetime: Duration::from_secs(24 * 3600),
+            webhook_reach: Reach::Public,
+            webhook_timeout: Duration::from_secs(15),
         }
     }
 }

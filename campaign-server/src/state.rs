@@ -4,12 +4,14 @@ use crate::auth::Keys;
 use crate::live::{Feeds, Sockets};
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
+use crate::webhooks::{self, Webhooks};
 use axum::extract::FromRef;
 use campaign_core::Engine;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -22,6 +24,9 @@ struct Parts {
     metrics: Metrics,
     sockets: Sockets,
     feeds: Feeds,
+    webhooks: Webhooks,
+    /// What works beside the requests ends when this goes.
+    _alive: watch::Sender<()>,
     /// When expired answers were last removed, in seconds since the epoch.
     tidied: AtomicI64,
 }
@@ -33,12 +38,16 @@ impl std::fmt::Debug for AppState {
 }
 
 impl AppState {
-    /// The state of a server over this engine.
+    /// The state of a server over this engine; begins to send webhooks.
     pub fn new(engine: Engine, options: ServerOptions) -> Self {
         let keys = Keys::new(Arc::clone(engine.store()), Arc::clone(engine.executor()));
         let sockets = Sockets::new(options.max_sockets);
         let feeds = Feeds::new(options.socket_buffer);
-        Self(Arc::new(Parts { keys, metrics: Metrics::new(), sockets, feeds, tidied: AtomicI64::new(0), engine, options }))
+        let webhooks = Webhooks::new(Arc::clone(engine.store()), Arc::clone(engine.executor()), options.webhook_reach);
+        let (alive, watched) = watch::channel(());
+        webhooks::start(&engine, &webhooks, &options, watched);
+        let metrics = Metrics::new();
+        Self(Arc::new(Parts { keys, metrics, sockets, feeds, webhooks, _alive: alive, tidied: AtomicI64::new(0), engine, options }))
     }
 
     /// The engine.
@@ -69,6 +78,11 @@ impl AppState {
     /// What campaigns tell their watchers.
     pub fn feeds(&self) -> &Feeds {
         &self.0.feeds
+    }
+
+    /// Outgoing webhooks.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     /// Whether expired answers are to be removed now: at most once in `every` seconds, and by one request only.

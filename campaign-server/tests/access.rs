@@ -30,13 +30,25 @@ async fn operations(server: &Server, id: i64) -> Vec<(String, String, bool)> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let public = operation.get("security").is_some_and(|needs| needs == &json!([{}]));
-            let target = path.replace("{campaign_id}", &id.to_string()).replace("{contact_id}", "1").replace("{import_id}", "1");
+            // Whatever else is named in a path need not be there.
+            let target: Vec<String> = path
+                .split('/')
+                .map(|part| {
+                    if part == "{campaign_id}" {
+                        id.to_string()
+                    } else if part.starts_with('{') {
+                        "1".to_owned()
+                    } else {
+                        part.to_owned()
+                    }
+                })
+                .collect();
             if !public {
-                found.push((method.to_uppercase(), target, path.contains("{campaign_id}")));
+                found.push((method.to_uppercase(), target.join("/"), path.contains("{campaign_id}")));
             }
         }
     }
-    assert!(found.len() > 25);
+    assert!(found.len() > 90, "{}", found.len());
     found
 }
 
@@ -55,7 +67,7 @@ async fn nothing_is_answered_without_a_key_that_works() {
         for bad in ["", "cmp_", "Bearer", "cmp_0000000000000000_x", revoked.as_str(), other.as_str()] {
             let answer = server.call(bad, &method, &path, Some(&json!({}))).await;
             assert_eq!(answer.status, 401, "{method} {path} with {bad:?}");
-            assert!(answer.json()["detail"].is_string());
+            assert!(answer.json().is_object());
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
         }
         let answer = server.send(&method, &path, &[], "").await;
@@ -70,7 +82,8 @@ async fn a_key_that_reads_changes_nothing() {
     let id = created(&server, &writer).await;
     for (method, path, _) in operations(&server, id).await {
         let status = server.call(&reader, &method, &path, Some(&json!({}))).await.status;
-        assert_eq!(status == 403, method != "GET", "{method} {path}: {status}");
+        let refused = method != "GET" || path.starts_with("/api/v1/webhooks");
+        assert_eq!(status == 403, refused, "{method} {path}: {status}");
     }
     assert_eq!(server.call(&reader, "GET", &format!("{CAMPAIGNS}/{id}"), None).await.status, 200);
 }

@@ -91,3 +91,41 @@ fn a_server_is_started_used_and_stopped_and_its_keys_are_managed_beside_it() {
     let rest: Vec<String> = log.map_while(Result::ok).collect();
     assert!(!rest.iter().any(|line| line.contains(&key)), "the key is in the log");
 }
+
+#[tokio::test]
+async fn webhooks_are_managed_and_deliveries_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("campaigns.db").display());
+    let made = campaign(&["webhooks", "create", "--url", "https://example.com/hook", "--event", "call.completed", "--json"], &store);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap_or_else(|_| panic!("{}", text(&made.stderr)));
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let listed = campaign(&["webhooks", "list", "--json"], &store);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((listed[0]["id"].as_str(), listed[0]["events"][0].as_str()), (Some(id), Some("call.completed")));
+    assert!(listed[0].get("secret").is_none());
+    assert!(text(&campaign(&["webhooks", "list"], &store).stdout).contains("https://example.com/hook"));
+    for refused in [["--url", "http://example.com"], ["--url", "https://127.0.0.1/"]] {
+        assert_eq!(campaign(&[&["webhooks", "create"], &refused[..]].concat(), &store).status.code(), Some(1));
+    }
+    assert_eq!(campaign(&["webhooks", "create", "--url", "https://example.com", "--event", "call"], &store).status.code(), Some(2));
+
+    // A receiver checks what it got.
+    let now = campaign_core::executor::Executor::now(&campaign_core::executor::TokioExecutor::current().unwrap());
+    let body = folder.path().join("body.json");
+    std::fs::write(&body, "{}").unwrap();
+    let signature = campaign_core::http::signature::WebhookSecret::parse(secret).unwrap().sign("evt_1", now, b"{}");
+    let check = |id: &str| {
+        let (at, body) = (now.as_second().to_string(), body.display().to_string());
+        let arguments = ["--secret", secret, "--id", id, "--timestamp", &at, "--signature", &signature, "--body", &body];
+        campaign(&[&["webhooks", "verify"], &arguments[..]].concat(), &store)
+    };
+    let genuine = check("evt_1");
+    assert!(genuine.status.success() && text(&genuine.stdout).trim() == "genuine", "{}", text(&genuine.stderr));
+    let forged = check("evt_2");
+    assert!(forged.status.code() == Some(1) && text(&forged.stderr).contains("does not fit"), "{}", text(&forged.stderr));
+
+    assert!(campaign(&["webhooks", "dead", id], &store).status.success());
+    assert!(campaign(&["webhooks", "replay", id], &store).status.success());
+    assert!(campaign(&["webhooks", "delete", id], &store).status.success());
+    assert_eq!(campaign(&["webhooks", "delete", id], &store).status.code(), Some(1));
+}

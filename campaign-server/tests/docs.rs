@@ -2,6 +2,8 @@
 //!
 //! `pages/mod.rs` says how pages are written. `UPDATE_DOCS=1` writes the answers that differ into the pages, to be looked at.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod pages;
 mod support;
 

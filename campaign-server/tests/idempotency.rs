@@ -1,5 +1,7 @@
 //! `Idempotency-Key`: a POST that is sent again is answered again, and happens once.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
 mod support;
 
 use campaign_core::dialer::SimulatedDialer;

@@ -85,8 +85,13 @@ fn a_list_is_filled_attached_and_deleted() {
         let member = engine.list_contacts(ContactQuery::of(Owner::List(list.id))).await.unwrap().items[0].id;
         assert_eq!(engine.explain_contact(member).await.unwrap_err().kind(), Kind::Invalid);
         assert_eq!(engine.lists(None).await.unwrap(), std::slice::from_ref(&list));
+        let renamed = engine.update_list(list.id, Some(" Customers "), None).await.unwrap();
+        assert_eq!((renamed.name.as_str(), renamed.description.as_deref()), ("Customers", Some("all")));
+        assert_eq!(engine.update_list(list.id, None, Some("some")).await.unwrap(), engine.get_list(list.id).await.unwrap());
+        assert_eq!(engine.update_list(list.id, Some(" "), None).await.unwrap_err().kind(), Kind::Invalid);
         engine.delete_list(list.id).await.unwrap();
         assert_eq!(engine.attach_list(list.id, id).await.unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(engine.update_list(list.id, None, None).await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(life.contacts(id).await.len(), 3);
         assert!(life.engine.record_reply(life.ids(id).await[0]).await.unwrap().state.replied_at.is_some());
     });

@@ -235,6 +235,37 @@ impl Engine {
         found.into_iter().next().map(|document| parse_list(document.value)).unwrap_or_else(|| Err(Error::not_found("contact list", id)))
     }
 
+    /// Changes the name or the description of a contact list; what is `None` stays.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it does not exist, [`Kind::Invalid`] for an empty name.
+    pub async fn update_list(&self, id: ListId, name: Option<&str>, description: Option<&str>) -> Result<ContactList> {
+        if name.is_some_and(|name| name.trim().is_empty()) {
+            return Err(Error::invalid("name", "a contact list needs a name"));
+        }
+        let core = &self.core;
+        for _ in 0..100 {
+            let query = DocumentQuery { collection: LISTS.to_owned(), key: Some(list_key(id)), after: None, limit: 1 };
+            let found = core.guarded(core.store.documents(query)).await?.into_iter().next();
+            let document = found.ok_or_else(|| Error::not_found("contact list", id))?;
+            let mut list = parse_list(document.value)?;
+            list.name = name.map_or(list.name, |name| name.trim().to_owned());
+            list.description = description.map(str::to_owned).or(list.description);
+            let value =
+                serde_json::to_value(&list).map_err(|error| Error::new(Kind::Internal, "a list must serialise").with_source(error))?;
+            let expected_revision = Some(document.revision);
+            match core
+                .guarded(core.store.put_document(PutDocument { collection: LISTS.to_owned(), key: list_key(id), value, expected_revision }))
+                .await
+            {
+                Ok(_) => return Ok(list),
+                Err(error) if error.kind() == Kind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Conflict, "the contact list is being changed by others; try again").with("list", id))
+    }
+
     /// Every contact list, or those of one organisation, oldest first.
     ///
     /// # Errors

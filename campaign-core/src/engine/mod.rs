@@ -104,6 +104,13 @@ impl Engine {
         self.core.abort();
     }
 
+    /// Resolves when the engine has stopped, by [`Engine::stop`], [`Engine::close`] or [`Engine::abort`]; for what runs beside it.
+    pub async fn stopped(&self) {
+        let mut phase = self.core.phase.subscribe();
+        // The other end is the engine's own, so it does not go away meanwhile.
+        let _ = phase.wait_for(|phase| *phase == core::Phase::Stopped).await;
+    }
+
     /// [`Engine::stop`] without a limit of time, then closes the store.
     ///
     /// # Errors

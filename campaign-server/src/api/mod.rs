@@ -3,12 +3,30 @@
 //! | folder | paths |
 //! |---|---|
 //! | `v1` | `/api/v1/campaigns`, `/api/v1/dnc`, `/ws/campaigns` |
+//! | `callbacks` | `/callbacks`: what providers call by themselves |
+//! | `webhooks` | `/api/v1/webhooks` |
+//! | `voice_campaigns` | `/api/voice-campaigns`, `/api/voice-leads`, `/api/company/voice-leads` |
+//! | `call_manager` | `/api/call-manager`, `/api/batch-calling` |
+//! | `voice_agent` | `/api/campaigns`, `/api/contact-lists`, `/api/messages`, `/api/calls`, `/api/phones`, `/webhooks/twilio`, ... |
+//!
+//! The last three are compatible with systems of others. They share `request` (who calls, query, body), `files` (uploads in memory) and
+//! `owned` (campaigns that an API has made).
 //!
 //! A new API: a folder with `routes(&AppState) -> OpenApiRouter<AppState>`, its own [`crate::error::Shape`], merged below. Its routes get
 //! the layers of [`protected`]: a key, and `Idempotency-Key`.
 
+mod call_manager;
+mod callbacks;
+mod files;
 pub mod health;
+mod owned;
+mod request;
 pub mod v1;
+mod voice_agent;
+mod voice_campaigns;
+mod webhooks;
+
+pub(crate) use voice_campaigns::hooks as voice_hooks;
 
 use crate::auth::guard;
 use crate::error::Shape;
@@ -26,25 +44,37 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The routes of every API.
 pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(v1::routes(state))
+    OpenApiRouter::new()
+        .merge(v1::routes(state))
+        .merge(voice_campaigns::routes(state))
+        .merge(call_manager::routes(state))
+        .merge(voice_agent::routes(state))
+        .merge(webhooks::routes(state))
+        .merge(callbacks::routes(state))
 }
 
 /// What stands in front of every route of an API that takes ordinary requests: a key, `Idempotency-Key`, and limits of size and time.
 pub(crate) fn protected<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState) -> OpenApiRouter<AppState> {
     let options = state.options();
-    behind::<S>(routes, state, options.max_body_bytes, options.request_timeout)
+    protected_with::<S>(routes, state, options.max_body_bytes, options.request_timeout, |routes| routes)
 }
 
 /// As [`protected`], for routes that take files.
 pub(crate) fn protected_upload<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState) -> OpenApiRouter<AppState> {
     let options = state.options();
-    behind::<S>(routes, state, options.max_upload_bytes, options.upload_timeout)
+    protected_with::<S>(routes, state, options.max_upload_bytes, options.upload_timeout, |routes| routes)
 }
 
-fn behind<S: Shape>(routes: OpenApiRouter<AppState>, state: &AppState, bytes: usize, time: std::time::Duration) -> OpenApiRouter<AppState> {
+/// As [`protected`], with limits of its own, and a layer between the key and `Idempotency-Key`.
+pub(crate) fn protected_with<S: Shape>(
+    routes: OpenApiRouter<AppState>,
+    state: &AppState,
+    bytes: usize,
+    time: std::time::Duration,
+    between: impl FnOnce(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>,
+) -> OpenApiRouter<AppState> {
     // The last layer is the outermost: time, then the key, then what was answered before.
-    routes
-        .route_layer(from_fn_with_state(state.clone(), idempotency::layer::<S>))
+    between(routes.route_layer(from_fn_with_state(state.clone(), idempotency::layer::<S>)))
         .route_layer(from_fn_with_state(state.clone(), guard::<S>))
         .route_layer(DefaultBodyLimit::max(bytes))
         .route_layer(limits::body_idle(state.options()))

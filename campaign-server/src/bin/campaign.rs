@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `keys` | `keys create`, `keys list`, `keys revoke` |
 //! | `serve` | `serve` |
+//! | `webhooks` | `webhooks create`, `list`, `delete`, `dead`, `replay`, `verify` |
 //!
 //! Exit codes: 0 done, 1 it could not be done, 2 the arguments are not understood.
 
@@ -13,6 +14,8 @@
 mod keys;
 #[path = "campaign/serve.rs"]
 mod serve;
+#[path = "campaign/webhooks.rs"]
+mod webhooks;
 
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +36,9 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Manage webhooks, and check what a receiver got.
+    #[command(subcommand)]
+    Webhooks(webhooks::Hooks),
 }
 
 /// Where everything durable lives.
@@ -52,6 +58,7 @@ async fn main() -> ExitCode {
             arguments.run().await
         }
         Command::Keys(command) => command.run().await,
+        Command::Webhooks(command) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

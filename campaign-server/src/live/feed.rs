@@ -202,7 +202,8 @@ async fn read(engine: Engine, mut events: campaign_core::EventStream, feeds: Fee
     }
 }
 
-async fn look_up(engine: &Engine, event: Event) -> Notice {
+/// An event with what can be read about it now.
+pub(crate) async fn look_up(engine: &Engine, event: Event) -> Notice {
     let (who, attempt, over): (Option<ContactId>, Option<AttemptId>, bool) = match &event.kind {
         EventKind::ContactStarted { contact_id, .. } | EventKind::ContactProgress { contact_id, .. } => (Some(*contact_id), None, false),
         EventKind::ContactCompleted(ended) | EventKind::ContactFailed(ended) => (Some(ended.contact_id), Some(ended.attempt_id), false),

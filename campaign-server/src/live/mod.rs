@@ -3,7 +3,7 @@
 mod feed;
 
 pub use feed::Feeds;
-pub(crate) use feed::{Heard, Notice, Subscription};
+pub(crate) use feed::{Heard, Notice, Subscription, look_up};
 
 use campaign_core::id::CampaignId;
 use parking_lot::Mutex;

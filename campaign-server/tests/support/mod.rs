@@ -2,8 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod replay;
+
 use campaign_core::Engine;
-use campaign_core::dialer::{CarrierProfile, SimulatedDialer};
+use campaign_core::dialer::{
+    Capabilities, CarrierProfile, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SimulatedDialer,
+};
+use campaign_core::outcome::{Channel, Disposition, Outcome};
 use campaign_core::store::open_store;
 use campaign_server::auth::{Keys, NewKey, Scope};
 use campaign_server::{Access, ServerOptions, serve};
@@ -145,6 +150,27 @@ impl Drop for Server {
             let _ = stop.send(());
         }
         self.engine.abort();
+    }
+}
+
+/// A carrier that reaches everybody at once, names each call and message, and leaves the price open.
+pub struct Prompt;
+
+#[campaign_core::async_trait]
+impl Dialer for Prompt {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, request: DialRequest, context: DialContext) -> Result<Outcome, DialError> {
+        let reference = format!("ref-{}", request.attempt_id);
+        context.placed(reference.clone()).await.map_err(DialError::InDoubt)?;
+        let outcome = if request.channel == Channel::Call { Outcome::answered(12) } else { Outcome::new(Disposition::Delivered) };
+        Ok(outcome.with_provider_ref(reference))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::Unknown)
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn parts(mut body: Object) -> Result<Parts> {
     body.retain(|name, value| !READ_ONLY.contains(&name.as_str()) && (!value.is_null() || NULLABLE.contains(&name.as_str())));
     body.remove("metadata").into_iter().for_each(|mut metadata| {
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.remove(KEY);
+            metadata.retain(|key, _| key != KEY && !crate::api::owned::KEYS.contains(&key.as_str()));
         }
         parts.arguments.insert("metadata".to_owned(), metadata);
     });

@@ -56,7 +56,7 @@ pub(crate) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
         }
     }
     if let Some(metadata) = out.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove(super::dialect::KEY);
+        metadata.retain(|key, _| key != super::dialect::KEY && !crate::api::owned::KEYS.contains(&key.as_str()));
     }
     out.insert("phone_number_id".to_owned(), Value::Null);
     out.insert("from_phone_number".to_owned(), spec.caller_ids.first().map_or(Value::Null, |caller| caller.number.as_str().into()));

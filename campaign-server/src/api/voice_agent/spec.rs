@@ -1,0 +1,171 @@
+//! From a body of this API to a spec.
+
+use crate::api::owned;
+use crate::api::request::{given, literal, wrong};
+use crate::error::Fault;
+use campaign_core::campaign::{CallerId, CampaignSpec, CampaignType, TemplateSyntax};
+use campaign_core::schedule::Schedule;
+use campaign_core::wire::Object;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// The key of the metadata that is this API's own.
+pub(super) const KEY: &str = owned::KEYS[2];
+/// The kinds of campaigns.
+pub(super) const TYPES: &[&str] = &["voice", "sms", "whatsapp"];
+/// Contacts that are reached at once: the documents' batch.
+const AT_ONCE: u32 = 10;
+/// Starts a minute: a batch every five seconds.
+const PER_MINUTE: u32 = 120;
+/// What WhatsApp's numbers begin with on Twilio.
+const WHATSAPP: &str = "whatsapp:";
+
+/// What a campaign of this API was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A campaign.
+    Campaign,
+    /// A single message.
+    Message,
+    /// A single call.
+    Call,
+    /// Calls at a time.
+    Scheduled,
+}
+
+impl Purpose {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaign",
+            Self::Message => "message",
+            Self::Call => "call",
+            Self::Scheduled => "scheduled",
+        }
+    }
+}
+
+/// What a campaign says of itself.
+pub(super) struct Given<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) name: &'a str,
+    /// One of [`TYPES`].
+    pub(super) kind: &'a str,
+    /// `fromNumber`, `promptId`, `messageBody`, and whatever else comes with them.
+    pub(super) config: Object,
+    pub(super) organization: Option<i64>,
+}
+
+/// The spec of a campaign.
+///
+/// # Errors
+/// 422 for a message without a text.
+pub(super) fn make(campaign: Given<'_>) -> Result<CampaignSpec, Fault> {
+    let Given { purpose, name, kind, config, organization } = campaign;
+    let mut spec = CampaignSpec { name: name.to_owned(), organization, template_syntax: TemplateSyntax::Brace, ..CampaignSpec::default() };
+    spec.campaign_type = match kind {
+        "sms" => CampaignType::Sms,
+        "whatsapp" => CampaignType::WhatsApp,
+        _ => CampaignType::Call,
+    };
+    spec.max_attempts = 1;
+    spec.concurrent_limit = Some(AT_ONCE);
+    spec.rate_limit_per_minute = Some(PER_MINUTE);
+    if let Some(number) = given(&config, "fromNumber") {
+        let number = number.trim_start_matches(WHATSAPP).to_owned();
+        spec.caller_ids = vec![CallerId { number, concurrent_limit: None, rate_limit_per_minute: None, calls_per_day: None }];
+    }
+    // The text goes out as it is.
+    let text = given(&config, "messageBody").map(literal);
+    if spec.campaign_type == CampaignType::Call {
+        voice(&mut spec, &config, text);
+    } else {
+        let text = text.ok_or_else(|| wrong("body", "config", "needs a messageBody"))?;
+        spec.templates.insert("sms_message".to_owned(), text);
+    }
+    let memory = json!({ "purpose": purpose.as_str(), "type": kind, "config": config });
+    if let Value::Object(memory) = memory {
+        owned::remember(&mut spec, KEY, memory);
+    }
+    Ok(spec)
+}
+
+/// A call with a text says it; one without is the assistant's, who is told which prompt to follow and what this call is about.
+fn voice(spec: &mut CampaignSpec, config: &Object, text: Option<String>) {
+    spec.voicemail.enable_voicemail_detection = true;
+    let mut parameters = Object::new();
+    for (field, option) in [("promptId", "prompt_id"), ("context", "context")] {
+        if let Some(value) = config.get(field).filter(|value| !value.is_null()) {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            spec.dialer_options.insert(option.to_owned(), value.clone().into());
+            parameters.insert(field.to_owned(), value.into());
+        }
+    }
+    match text {
+        Some(text) => drop(spec.templates.insert("welcome_message".to_owned(), text)),
+        None => {
+            let relay = if parameters.is_empty() { json!(true) } else { json!({ "parameters": parameters }) };
+            spec.dialer_options.insert("relay".to_owned(), relay);
+        }
+    }
+    if let Some(context) = given(config, "context") {
+        spec.templates.insert("system_prompt".to_owned(), literal(context));
+    }
+}
+
+/// A start in the future, at a moment or a local time of UTC.
+///
+/// # Errors
+/// 400 when it cannot be read, or has passed.
+pub(super) fn start(text: &str, now: Timestamp) -> Result<Schedule, Fault> {
+    let schedule = Schedule::once_local(text, "UTC").and_then(|schedule| schedule.validate(now).map(|()| schedule));
+    schedule.map_err(|error| Fault::refused(error.message()))
+}
+
+/// What this campaign was made for.
+pub(super) fn is_for(spec: &CampaignSpec, purpose: Purpose) -> bool {
+    owned::remembered(spec, KEY, "purpose").is_some_and(|known| known == purpose.as_str())
+}
+
+/// Whether it was deleted: it is kept, and not shown any more.
+pub(super) fn is_deleted(spec: &CampaignSpec) -> bool {
+    owned::remembered(spec, KEY, "deleted").is_some_and(|deleted| *deleted == true)
+}
+
+/// A number as it came in, without what WhatsApp puts in front.
+pub(super) fn bare(number: &str) -> &str {
+    number.trim().trim_start_matches(WHATSAPP)
+}
+
+/// Whether a number is one of WhatsApp's.
+pub(super) fn is_whatsapp(number: &str) -> bool {
+    number.trim().starts_with(WHATSAPP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(kind: &str, config: Value) -> Result<CampaignSpec, Fault> {
+        let config = config.as_object().unwrap().clone();
+        make(Given { purpose: Purpose::Campaign, name: "n", kind, config, organization: Some(2) })
+    }
+
+    #[test]
+    fn messages_go_out_as_they_are() {
+        let spec = made("sms", json!({"fromNumber": "+12125550123", "messageBody": "50 % {off} {{today}}"})).unwrap();
+        spec.validate().unwrap();
+        assert_eq!(spec.templates["sms_message"], "50 % {{off}} {{{{today}}}}");
+        assert_eq!((spec.caller_ids[0].number.as_str(), spec.max_attempts, spec.organization), ("+12125550123", 1, Some(2)));
+        assert_eq!(made("whatsapp", json!({"fromNumber": "whatsapp:+12125550123"})).unwrap_err().fields[0].loc[1], "config");
+    }
+
+    #[test]
+    fn calls_say_a_text_or_are_the_assistants() {
+        let spec = made("voice", json!({"promptId": "p1"})).unwrap();
+        spec.validate().unwrap();
+        assert_eq!(spec.dialer_options["relay"], json!({"parameters": {"promptId": "p1"}}));
+        assert_eq!(made("voice", json!({})).unwrap().dialer_options["relay"], true);
+        let spec = made("voice", json!({"messageBody": "Hi"})).unwrap();
+        assert!(spec.templates.contains_key("welcome_message") && !spec.dialer_options.contains_key("relay"));
+    }
+}

@@ -1,0 +1,68 @@
+//! `/webhooks/twilio/...`: what Twilio calls by itself.
+//!
+//! The dialer knows its provider's signature and what its callbacks mean, so everything is handed to it. Paths that it does not serve (it
+//! is not Twilio's, or listens elsewhere) are answered as the documents say, and nothing is done: without the signature nobody knows who
+//! called.
+
+use crate::api::callbacks;
+use crate::state::AppState;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use campaign_core::dialer::CallbackResponse;
+use serde_json::json;
+use std::collections::HashMap;
+
+/// No answer: what is to be said is sent as a message of its own.
+const SILENCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response></Response>"#;
+/// Nobody takes calls here.
+const REFUSAL: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response><Reject/></Response>"#;
+
+/// Takes a callback of Twilio: `sms`, `whatsapp`, `incoming`, `status`, `amd-status`, and whatever the dialer has told Twilio to call.
+#[utoipa::path(post, path = "/webhooks/twilio/{name}", operation_id = "twilio_callback", tag = "callbacks", security(()),
+    params(("name" = String, Path, description = "What it is about")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "It is taken: TwiML for messages and calls, JSON for statuses"),
+        (status = 204, description = "It is taken"),
+        (status = 400, description = "It cannot be read"),
+        (status = 403, description = "It is not signed by Twilio"),
+        (status = 404, description = "There is no such callback"),
+        (status = 413, description = "It is too large"),
+        (status = 503, description = "It cannot be taken now; send it again"),
+    ))]
+pub(crate) async fn callback(State(state): State<AppState>, Path(name): Path<String>, request: Request) -> Response {
+    let Some(request) = callbacks::read(&state, request).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let body = request.body.clone();
+    let answer = state.engine().callback(request).await;
+    // Where the dialer has nothing to say, the documents have.
+    if matches!(answer.status, 204 | 404) { documented(&name, &body, answer.status) } else { callbacks::written(answer) }
+}
+
+/// The documents' answer, where the dialer has none of its own (204) or no dialer of Twilio's listens (404).
+fn documented(name: &str, body: &[u8], status: u16) -> Response {
+    let fields: HashMap<_, _> = url::form_urlencoded::parse(body).into_owned().collect();
+    let field = |name: &str| fields.get(name).map(String::as_str);
+    match name {
+        "sms" | "whatsapp" => callbacks::written(CallbackResponse::xml(SILENCE)),
+        "incoming" => callbacks::written(CallbackResponse::xml(REFUSAL)),
+        "status" => axum::Json(json!({
+            "status": "ok",
+            "message": "Status update processed",
+            "call_sid": field("CallSid"),
+            "call_status": field("CallStatus"),
+        }))
+        .into_response(),
+        "amd-status" => {
+            let answered = field("AnsweredBy").unwrap_or("unknown");
+            let action = match answered {
+                "fax" => "hangup",
+                machine if machine.starts_with("machine") => "voicemail",
+                _ => "continue",
+            };
+            axum::Json(json!({ "status": "ok", "action": action, "answered_by": answered })).into_response()
+        }
+        _ if status == 204 => StatusCode::NO_CONTENT.into_response(),
+        _ => (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response(),
+    }
+}

@@ -1,0 +1,101 @@
+//! 1000 requests per hour and API key. Every answer to a key says how many are left.
+
+use super::error::Voice;
+use crate::auth::Principal;
+use crate::error::{Failure, Fault};
+use crate::state::AppState;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Requests per hour and key.
+const LIMIT: u32 = 1000;
+const HOUR: i64 = 3600;
+/// Keys remembered before those of past hours are forgotten.
+const KEPT: usize = 10_000;
+
+/// How many requests each key has made within its hour, which begins with its first.
+#[derive(Default)]
+pub(super) struct Hourly(Mutex<HashMap<String, Counted>>);
+
+#[derive(Clone, Copy)]
+struct Counted {
+    /// When the hour began, in seconds since the epoch.
+    since: i64,
+    requests: u32,
+}
+
+/// What a key may still do.
+#[derive(Debug, PartialEq, Eq)]
+struct Allowance {
+    allowed: bool,
+    remaining: u32,
+    /// When the hour ends, in seconds since the epoch.
+    reset: i64,
+}
+
+impl Hourly {
+    fn take(&self, key: &str, now: i64) -> Allowance {
+        let mut keys = self.0.lock();
+        if keys.len() >= KEPT {
+            keys.retain(|_, counted| now - counted.since < HOUR);
+        }
+        let counted = keys.entry(key.to_owned()).or_insert(Counted { since: now, requests: 0 });
+        if now - counted.since >= HOUR {
+            *counted = Counted { since: now, requests: 0 };
+        }
+        let allowed = counted.requests < LIMIT;
+        counted.requests += u32::from(allowed);
+        Allowance { allowed, remaining: LIMIT - counted.requests, reset: counted.since + HOUR }
+    }
+}
+
+/// The layer: counts, refuses what is too much, and says so in the headers of either.
+pub(super) async fn layer(State((state, hourly)): State<(AppState, Arc<Hourly>)>, request: Request, next: Next) -> Response {
+    let key = request.extensions().get::<Principal>().and_then(|principal| principal.key.clone()).unwrap_or_default();
+    let now = state.now().as_second();
+    let allowance = hourly.take(&key, now);
+    let mut response = if allowance.allowed {
+        next.run(request).await
+    } else {
+        let wait = Duration::from_secs((allowance.reset - now).unsigned_abs());
+        Failure::<Voice>::from(Fault::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded").retry_after(wait)).into_response()
+    };
+    write(response.headers_mut(), &allowance, now);
+    response
+}
+
+/// The names in use for it: with `X-` the reset is a moment, without it the seconds until then.
+fn write(headers: &mut HeaderMap, allowance: &Allowance, now: i64) {
+    for (name, value) in [
+        ("x-ratelimit-limit", i64::from(LIMIT)),
+        ("x-ratelimit-remaining", i64::from(allowance.remaining)),
+        ("x-ratelimit-reset", allowance.reset),
+        ("ratelimit-limit", i64::from(LIMIT)),
+        ("ratelimit-remaining", i64::from(allowance.remaining)),
+        ("ratelimit-reset", allowance.reset - now),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_has_a_thousand_requests_and_each_key_its_own() {
+        let hourly = Hourly::default();
+        for request in 1..=LIMIT {
+            assert_eq!(hourly.take("a", 100), Allowance { allowed: true, remaining: LIMIT - request, reset: 3700 });
+        }
+        assert_eq!(hourly.take("a", 3699), Allowance { allowed: false, remaining: 0, reset: 3700 });
+        assert!(hourly.take("b", 3699).allowed);
+        assert_eq!(hourly.take("a", 3700), Allowance { allowed: true, remaining: LIMIT - 1, reset: 7300 });
+    }
+}
