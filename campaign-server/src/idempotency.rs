@@ -4,7 +4,7 @@
 //! sent it. The same key with another request is refused with 422; with a request that is still being carried out, with 409.
 //!
 //! What is kept has three moments: *begun* (a mark, so that a second request sees the first), *answered*, and *expired*. A mark whose
-//! process died is taken over after [`ABANDONED`]. Answers of the kind "the server failed" are not kept: trying again may help.
+//! process died is taken over after half an hour. Answers of the kind "the server failed" are not kept: trying again may help.
 
 use crate::auth::Principal;
 use crate::error::{Failure, Fault, Shape};

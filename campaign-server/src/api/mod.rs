@@ -13,7 +13,7 @@
 //! `owned` (campaigns that an API has made).
 //!
 //! A new API: a folder with `routes(&AppState) -> OpenApiRouter<AppState>`, its own [`crate::error::Shape`], merged below. Its routes get
-//! the layers of [`protected`]: a key, and `Idempotency-Key`.
+//! the layers of `protected`: a key, and `Idempotency-Key`.
 
 mod call_manager;
 mod callbacks;
