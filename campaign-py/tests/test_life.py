@@ -132,6 +132,9 @@ def test_a_loop_that_was_closed_roughly_is_forgotten() -> None:
     asyncio.run(nothing())
     assert loop not in _loop._links
     engine.abort()
+    # No warning of a coroutine that was never awaited comes out of it.
+    del engine, loop
+    gc.collect()
 
 
 async def test_threads_use_one_engine_at_once(engine: campaign.Engine) -> None:

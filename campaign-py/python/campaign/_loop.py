@@ -144,6 +144,12 @@ class Link:
             return
         if not self.loop.is_closed():
             self.loop.remove_reader(self.bridge.fileno())
+        else:
+            # Closed roughly: what never began is not worth a warning.
+            for task in self._tasks.values():
+                begun = task.get_coro()
+                if inspect.iscoroutine(begun) and inspect.getcoroutinestate(begun) == inspect.CORO_CREATED:
+                    begun.close()
         self.bridge.close()
         for future in self._futures.values():
             if not future.done() and not self.loop.is_closed():
