@@ -1,7 +1,8 @@
 //! Outgoing webhooks: what happens, told to addresses of others.
 //!
-//! Every event is written into an outbox of the store before the store's own stream of events is read on, so a crash loses none. Each
-//! delivery is signed as [Standard Webhooks](https://www.standardwebhooks.com) says, repeated with growing pauses over a day, and kept as a
+//! Every event of the store (contacts, calls, states and budgets of campaigns) is written into an outbox before the store's own stream is
+//! read on, so a crash loses none. Errors, messages received and opt-outs are no events of the store: the node that saw one puts it into
+//! the outbox, and a crash in between loses the telling, never the message or the opt-out. Each delivery is signed as [Standard Webhooks](https://www.standardwebhooks.com) says, repeated with growing pauses over a day, and kept as a
 //! dead letter when nobody took it by then. A delivery may come twice (a receiver took it and its answer was lost); both carry the same
 //! `webhook-id`.
 //!
