@@ -2,8 +2,10 @@
 //!
 //! Every event of the store (contacts, calls, states and budgets of campaigns) is written into an outbox before the store's own stream is
 //! read on, so a crash loses none. Errors, messages received and opt-outs are no events of the store: the node that saw one puts it into
-//! the outbox, and a crash in between loses the telling, never the message or the opt-out. Each delivery is signed as [Standard Webhooks](https://www.standardwebhooks.com) says, repeated with growing pauses over a day, and kept as a
-//! dead letter when nobody took it by then. A delivery may come twice (a receiver took it and its answer was lost); both carry the same
+//! the outbox, and a crash in between loses the telling, never the message or the opt-out.
+//!
+//! Each delivery is signed as [Standard Webhooks](https://www.standardwebhooks.com) says, repeated with growing pauses over a day, and kept
+//! as a dead letter when nobody took it by then. A delivery may come twice (a receiver took it and its answer was lost); both carry the same
 //! `webhook-id`.
 //!
 //! Campaigns of API 2 bring addresses of their own, with words and a signature of their own: `api/voice_campaigns/hooks`.
