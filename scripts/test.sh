@@ -6,17 +6,18 @@ need_postgres
 need_pooler
 
 failed=()
+# step <what> <command>: no step may hang; the longest takes a quarter of an hour on two cores when everything has to be built.
 step() {
     say "$1"
     shift
-    "$@" || failed+=("$*")
+    timeout --kill-after=30 40m "$@" || failed+=("$*")
 }
 
-core() { cargo check -q --locked -p campaign-core --no-default-features "$@"; }
+core=(cargo check -q --locked -p campaign-core --no-default-features)
 
-step "campaign-core without features" core
+step "campaign-core without features" "${core[@]}"
 for feature in $(sed -n '/^\[features\]/,/^\[/s/^\([a-z][a-z0-9_-]*\) *=.*/\1/p' campaign-core/Cargo.toml); do
-    step "campaign-core with $feature alone" core --features "$feature"
+    step "campaign-core with $feature alone" "${core[@]}" --features "$feature"
 done
 step "examples" scripts/examples.sh
 step "benches, one iteration" scripts/bench.sh --quick

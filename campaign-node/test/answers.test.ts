@@ -340,9 +340,13 @@ test('a call is a conversation, and who interrupts is listened to', async () => 
   const { engine, id, setup, hangUp } = await calling({
     async *answer(dialogue, { signal }) {
       if (said(dialogue) === 'Tell me everything') {
-        yield 'Well, '
-        await once(signal, 'abort')
-        gaveUp()
+        try {
+          yield 'Well, '
+          await once(signal, 'abort')
+        } finally {
+          // Whoever is given up before the next piece was asked for is returned, and never sees the abort.
+          gaveUp()
+        }
       } else if (said(dialogue) === 'Bye') {
         yield 'Goodbye!'
         yield { tool: 'end_call', arguments: { reason: 'goodbye' } }
