@@ -42,6 +42,8 @@ pub struct Life {
     pub look_ahead: Duration,
     /// [`campaign_core::EngineOptions::max_in_flight`].
     pub max_in_flight: Option<u32>,
+    /// A draft is started once so many processes are there.
+    pub together: usize,
 }
 
 impl Life {
@@ -58,6 +60,7 @@ impl Life {
             longest_pause: defaults.longest_pause,
             look_ahead: defaults.look_ahead,
             max_in_flight: None,
+            together: 1,
         }
     }
 
@@ -111,6 +114,9 @@ impl Life {
         .await?;
         for campaign in patiently(async || engine.list_campaigns(CampaignQuery::default()).await).await?.items {
             if campaign.status == CampaignStatus::Draft {
+                while patiently(async || engine.nodes().await).await?.len() < self.together {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 patiently(async || match engine.start(campaign.id).await {
                     // Another worker was faster, or the answer to the first try was lost.
                     Err(error) if error.kind() == Kind::State => Ok(()),

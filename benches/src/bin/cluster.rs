@@ -97,7 +97,11 @@ impl Round {
 
     /// Lets so many processes run the campaign to its end.
     async fn run(&self, processes: usize, calls: Option<Calls>, book: &Path) {
-        let lives = (0..processes).map(|_| Life { calls: calls.clone(), ..Life::new(self.url.clone(), book.to_owned(), Calls::instant()) });
+        let lives = (0..processes).map(|_| Life {
+            calls: calls.clone(),
+            together: processes,
+            ..Life::new(self.url.clone(), book.to_owned(), Calls::instant())
+        });
         let mut running: Vec<Process> = lives.map(|life| Process::start(None, &life).unwrap()).collect();
         let ended = tokio::task::spawn_blocking(move || running.iter_mut().all(|process| process.wait().is_some_and(|end| end.success())));
         assert!(ended.await.unwrap(), "a process gave up");

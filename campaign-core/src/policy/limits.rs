@@ -302,6 +302,16 @@ impl<'a> Pacer<'a> {
         slot
     }
 
+    /// How many more contacts that are due by now could start, at most `max`.
+    pub fn room(&self, max: u32) -> u32 {
+        let mut trial = Pacer { limits: self.limits, ledgers: self.ledgers.clone(), now: self.now, block: None };
+        let mut room = 0;
+        while room < max && trial.take(self.now).is_some() {
+            room += 1;
+        }
+        room
+    }
+
     /// The limit that ended the claim, when one did.
     pub fn block(&self) -> Option<&LimitBlock> {
         self.block.as_ref()

@@ -170,7 +170,7 @@ pub(super) async fn save(tx: &Tx, save: &SaveCampaign) -> Result<CampaignRecord>
 }
 
 /// Money spent by a campaign over all its runs.
-pub(super) async fn spent(tx: &Tx, campaign: CampaignId) -> Result<Money> {
+async fn spent(tx: &Tx, campaign: CampaignId) -> Result<Money> {
     Ok(ledgers::read(tx, &[LimitScope::Campaign(campaign)]).await?.first().copied().unwrap_or_default().spent)
 }
 
@@ -194,7 +194,7 @@ pub(super) async fn delete(tx: &Tx, id: CampaignId) -> Result<()> {
     ] {
         tx.execute(sql, params![id.0]).await?;
     }
-    returns.settle(tx).await?;
+    returns.settle(tx).await?.write(tx).await?;
     tx.execute("DELETE FROM ledgers WHERE scope = $1", params![LimitScope::Campaign(id).key()]).await?;
     tx.execute("DELETE FROM campaign_counts WHERE campaign_id = $1", params![id.0]).await?;
     tx.execute("DELETE FROM campaigns WHERE id = $1", params![id.0]).await?;

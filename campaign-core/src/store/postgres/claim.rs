@@ -9,7 +9,7 @@ use super::ledgers::Ledgers;
 use super::rows::{self, ATTEMPT, CONTACT, code, stamp, text};
 use super::tx::{Tx, params};
 use super::zones::ZoneIds;
-use super::{campaigns, contacts, events, memo, nodes, queue, read, suppression};
+use super::{campaigns, contacts, events, ledgers, memo, nodes, queue, read, suppression};
 use crate::campaign::CampaignStatus;
 use crate::contact::{Contact, ContactStatus, Reason};
 use crate::event::{Event, EventKind};
@@ -20,13 +20,14 @@ use crate::policy::limits::{LimitBlock, LimitScope, Pacer, Slot};
 use crate::policy::transition::{self, ContactEvent};
 use crate::store::codes::{attempt_key, scopes_of};
 use crate::store::{ClaimRequest, Claimed, Claims};
+use futures_util::try_join;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
-/// Candidates read at once. The first look is short, because a limit often ends a claim after a few, and reading locks.
-const FIRST_CHUNK: u32 = 16;
-const CHUNK: u32 = 512;
+/// Candidates read at once.
+const CHUNK: u32 = 1_024;
 
 /// What a claim answered; the rows are read again when it is repeated.
 #[derive(Serialize, Deserialize)]
@@ -54,23 +55,33 @@ struct PassedOver {
 }
 
 pub(super) async fn claim(tx: &Tx, request: &ClaimRequest, zones: &ZoneIds) -> Result<Claims> {
-    if let Some(memo) = memo::find::<Memo>(tx, request.request_id).await? {
-        return repeat(tx, memo).await;
-    }
     let mut claims = Claims { claimed: Vec::new(), campaign_changed: false, block: None, passed_over: 0, more: false, now: request.now };
     let account = request.account.as_deref();
     let limited: BTreeSet<LimitScope> = request.limits.scopes().cloned().collect();
     let counted: BTreeSet<LimitScope> = scopes_of(request.campaign, account, None).collect();
-    let mut ledgers = Ledgers::lock(tx, limited.union(&counted).cloned()).await?;
-    // A call that was given up while it committed has an answer by now.
-    if let Some(memo) = memo::find::<Memo>(tx, request.request_id).await? {
+    let keys = ledgers::keys(limited.union(&counted).cloned());
+    let (mut ledgers, memo, now, lease, standing) = loop {
+        // All others wait from the first of these until the end, so they go out together; the server answers them one after the other.
+        let (ledgers, memo, now, lease, standing) = try_join!(
+            Ledgers::lock_all(tx, &keys),
+            // A call that was given up while it committed has an answer by now.
+            memo::find::<Memo>(tx, request.request_id),
+            // After the lock, so that time has not passed between a slot and the moment it is reckoned from.
+            tx.now(request.now),
+            nodes::lease(tx, request.token),
+            campaigns::hold(tx, request.campaign),
+        )?;
+        match ledgers {
+            Some(ledgers) => break (ledgers, memo, now, lease, standing),
+            None => ledgers::make(tx, &keys).await?,
+        }
+    };
+    if let Some(memo) = memo {
         return repeat(tx, memo).await;
     }
-    // After the lock, so that time has not passed between a slot and the moment it is reckoned from.
-    let now = tx.now(request.now).await?;
     claims.now = now;
-    nodes::check_lease(tx, request.token, now).await?;
-    if campaigns::hold(tx, request.campaign).await? != Some((CampaignStatus::Running, request.expected_revision)) {
+    nodes::in_lease(request.token, lease, now)?;
+    if standing != Some((CampaignStatus::Running, request.expected_revision)) {
         claims.campaign_changed = true;
         return Ok(claims);
     }
@@ -85,18 +96,24 @@ pub(super) async fn claim(tx: &Tx, request: &ClaimRequest, zones: &ZoneIds) -> R
     for scope in counted.difference(&limited) {
         ledgers.get(scope).in_flight += chosen.len() as u32;
     }
-    if !chosen.is_empty() {
-        claims.claimed = begin(tx, request, now, chosen).await?;
-        deltas.of(request.campaign).add(ContactStatus::Pending, -(claims.claimed.len() as i64));
-        deltas.of(request.campaign).add(ContactStatus::InProgress, claims.claimed.len() as i64);
-        ledgers.write(tx).await?;
-        let attempts = claims.claimed.iter().map(|claimed| claimed.attempt.id.0).collect();
-        let memo = Memo { attempts, block: claims.block.clone(), passed_over: claims.passed_over, more: claims.more, now };
-        memo::keep(tx, request.request_id, &memo).await?;
+    if chosen.is_empty() {
+        deltas.write(tx).await?;
+        return Ok(claims);
     }
-    deltas.write(tx).await?;
+    let (claimed, days) = intents(tx, request, now, chosen).await?;
+    claims.claimed = claimed;
+    deltas.of(request.campaign).add(ContactStatus::Pending, -(claims.claimed.len() as i64));
+    deltas.of(request.campaign).add(ContactStatus::InProgress, claims.claimed.len() as i64);
+    let attempts = claims.claimed.iter().map(|claimed| claimed.attempt.id.0).collect();
+    let memo = Memo { attempts, block: claims.block.clone(), passed_over: claims.passed_over, more: claims.more, now };
     let told: Vec<Event> = claims.claimed.iter().map(|claimed| started(&claimed.attempt)).collect();
-    events::write(tx, now, &told).await?;
+    try_join!(
+        write(tx, request, now, &claims.claimed, &days),
+        ledgers.write(tx),
+        memo::keep(tx, request.request_id, &memo),
+        deltas.write(tx),
+        events::write(tx, now, &told),
+    )?;
     Ok(claims)
 }
 
@@ -119,14 +136,15 @@ async fn pick(
     let horizon = stamp(request.limits.horizon);
     let (mut chosen, mut passed) = (Vec::new(), Vec::new());
     let mut looked_at = 0;
-    let mut chunk = FIRST_CHUNK;
+    // Reading locks, so no more is read than the limits have room for.
+    let mut chunk = pacer.room(request.max).saturating_add(1).min(CHUNK);
     for zone in &request.zones {
         let Some(zone) = zones.get(zone) else { continue };
         let mut place: Option<(Timestamp, ContactId)> = None;
         'chunks: loop {
             // One more than can be claimed says whether more are left.
             let wanted = (request.max - chosen.len() as u32).saturating_add(1).min(chunk);
-            chunk = (chunk * 8).min(CHUNK);
+            chunk = CHUNK;
             let candidates = due(tx, request.campaign, zone, place, horizon, wanted).await?;
             let last_chunk = (candidates.len() as u32) < wanted;
             let facts = suppression::about(tx, &candidates, since, now).await?;
@@ -219,11 +237,10 @@ async fn pass_over(tx: &Tx, campaign: CampaignId, passed: &mut Vec<PassedOver>, 
     Ok(())
 }
 
-/// Writes the intents and marks the contacts in progress.
-async fn begin(tx: &Tx, request: &ClaimRequest, now: Timestamp, chosen: Vec<Chosen>) -> Result<Vec<Claimed>> {
-    let ids = contacts::next_ids(tx, "attempt_ids", chosen.len()).await?;
+/// The intents, with the days of quotas they count for; not written yet.
+async fn intents(tx: &Tx, request: &ClaimRequest, now: Timestamp, chosen: Vec<Chosen>) -> Result<(Vec<Claimed>, Vec<Option<Date>>)> {
     let (people, slots): (Vec<Contact>, Vec<Slot>) = chosen.into_iter().map(|chosen| (chosen.contact, chosen.slot)).unzip();
-    let mut histories = read::histories(tx, &people).await?;
+    let (ids, mut histories) = try_join!(contacts::next_ids(tx, "attempt_ids", people.len()), read::histories(tx, &people))?;
     let to = transition::contact(ContactStatus::Pending, ContactEvent::Claim)?.to();
     let mut days = Vec::with_capacity(ids.len());
     let mut claimed = Vec::with_capacity(ids.len());
@@ -259,8 +276,13 @@ async fn begin(tx: &Tx, request: &ClaimRequest, now: Timestamp, chosen: Vec<Chos
         let history = histories.remove(&contact.id).unwrap_or_default();
         claimed.push(Claimed { attempt, contact, history });
     }
+    Ok((claimed, days))
+}
+
+/// Writes the intents and marks the contacts in progress.
+async fn write(tx: &Tx, request: &ClaimRequest, now: Timestamp, claimed: &[Claimed], days: &[Option<Date>]) -> Result<()> {
     let contact_ids: Vec<i64> = claimed.iter().map(|claimed| claimed.contact.id.0).collect();
-    queue::take_out(tx, &contact_ids).await?;
+    let Some(to) = claimed.first().map(|claimed| claimed.contact.state.status) else { return Ok(()) };
     let of = |take: fn(&Attempt) -> i64| -> Vec<i64> { claimed.iter().map(|claimed| take(&claimed.attempt)).collect() };
     let small = |take: fn(&Attempt) -> u32| -> Vec<i32> { claimed.iter().map(|claimed| take(&claimed.attempt) as i32).collect() };
     let (ids, reserved) = (of(|attempt| attempt.id.0), of(|attempt| attempt.reserved.0));
@@ -269,43 +291,50 @@ async fn begin(tx: &Tx, request: &ClaimRequest, now: Timestamp, chosen: Vec<Chos
     let starts: Vec<Timestamp> = claimed.iter().map(|claimed| stamp(claimed.attempt.start_at)).collect();
     let ends: Vec<Timestamp> = claimed.iter().map(|claimed| claimed.attempt.not_after).collect();
     let callers: Vec<Option<&str>> = claimed.iter().map(|claimed| claimed.attempt.from.as_deref()).collect();
+    let days = days.to_vec();
     let token = request.token;
-    tx.execute(
-        "INSERT INTO open_attempts (id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch,
+    let take_out = queue::take_out(tx, &contact_ids);
+    let insert = async {
+        tx.execute(
+            "INSERT INTO open_attempts (id, campaign_id, contact_id, run, number, step, channel, spec_version, state, node_id, epoch,
             claimed_at, start_at, not_after, reserved, caller, account, claimed_day)
          SELECT n.id, $1, n.contact, n.run, n.number, n.step, n.channel, $2, $3, $4, $5, $6, n.start_at, n.not_after, n.reserved,
             n.caller, $7, n.day
          FROM unnest($8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
             AS n (id, contact, run, number, step, channel, start_at, not_after, reserved, caller, day)",
-        params![
-            request.campaign.0,
-            request.spec_version as i32,
-            code(AttemptState::Claimed),
-            token.node.0,
-            token.epoch,
-            now,
-            request.account.as_deref(),
-            ids,
-            contact_ids,
-            runs,
-            numbers,
-            steps,
-            channels,
-            starts,
-            ends,
-            reserved,
-            callers,
-            days,
-        ],
-    )
-    .await?;
-    tx.execute(
-        "UPDATE contacts SET status = $2, reason_code = NULL, reason_text = NULL, completed_at = NULL, version = version + 1
+            params![
+                request.campaign.0,
+                request.spec_version as i32,
+                code(AttemptState::Claimed),
+                token.node.0,
+                token.epoch,
+                now,
+                request.account.as_deref(),
+                ids,
+                contact_ids,
+                runs,
+                numbers,
+                steps,
+                channels,
+                starts,
+                ends,
+                reserved,
+                callers,
+                days,
+            ],
+        )
+        .await
+    };
+    let mark = async {
+        tx.execute(
+            "UPDATE contacts SET status = $2, reason_code = NULL, reason_text = NULL, completed_at = NULL, version = version + 1
          WHERE id = ANY ($1)",
-        params![contact_ids, code(to)],
-    )
-    .await?;
-    Ok(claimed)
+            params![contact_ids, code(to)],
+        )
+        .await
+    };
+    try_join!(take_out, insert, mark)?;
+    Ok(())
 }
 
 /// The first answer again; the rows are read as they are now.

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::id::{CampaignId, Money};
 use crate::policy::metrics::Counts;
 use crate::store::tally::CountsDelta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::Row;
 
 const COUNTS: &str = "pending, in_progress, completed, failed, no_answer, busy, voicemail, skipped, cancelled, call_attempts, answered_calls, \
@@ -76,6 +76,17 @@ fn counts(row: &Row) -> Result<Counts> {
 /// The counters of a campaign.
 pub(super) async fn read(tx: &Tx, id: CampaignId) -> Result<Counts> {
     select(tx, id, "").await
+}
+
+/// The counters of these campaigns, in their order.
+pub(super) async fn read_all(tx: &Tx, campaigns: &[CampaignId]) -> Result<Vec<Counts>> {
+    let ids: Vec<i64> = campaigns.iter().map(|id| id.0).collect();
+    let sql = format!("SELECT {COUNTS}, campaign_id FROM campaign_counts WHERE campaign_id = ANY ($1)");
+    let mut found: HashMap<i64, Counts> = HashMap::new();
+    for row in &tx.query(&sql, params![ids]).await? {
+        found.insert(row.try_get("campaign_id")?, counts(row)?);
+    }
+    ids.iter().map(|id| found.remove(id).ok_or_else(|| Error::not_found("campaign", CampaignId(*id)).into())).collect()
 }
 
 /// The counters of a campaign, which nobody else changes until the transaction ends.

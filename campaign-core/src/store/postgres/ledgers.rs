@@ -21,16 +21,23 @@ pub(super) struct Ledgers {
 impl Ledgers {
     /// Locks and reads the ledgers of these scopes; those that were never written are made first.
     pub(super) async fn lock(tx: &Tx, scopes: impl IntoIterator<Item = LimitScope>) -> Result<Self> {
-        let keys: BTreeSet<String> = scopes.into_iter().map(|scope| scope.key()).collect();
-        let keys: Vec<String> = keys.into_iter().collect();
-        let locked = format!("SELECT {} FROM ledgers WHERE scope = ANY ($1) ORDER BY scope FOR UPDATE", rows::LEDGER);
-        let mut found = tx.query(&locked, params![keys]).await?;
-        if found.len() < keys.len() {
-            // Without a row there is nothing to lock, and two nodes would both begin from nothing.
-            tx.execute("INSERT INTO ledgers (scope) SELECT unnest($1) ORDER BY 1 ON CONFLICT DO NOTHING", params![keys]).await?;
-            found = tx.query(&locked, params![keys]).await?;
+        let keys = keys(scopes);
+        loop {
+            match Self::lock_all(tx, &keys).await? {
+                Some(ledgers) => return Ok(ledgers),
+                None => make(tx, &keys).await?,
+            }
         }
-        Ok(Self { held: found.iter().map(rows::ledger).collect::<Result<_>>()? })
+    }
+
+    /// As [`Ledgers::lock`], in one statement: `None` when some have to be made first.
+    pub(super) async fn lock_all(tx: &Tx, keys: &Vec<String>) -> Result<Option<Self>> {
+        let sql = format!("SELECT {} FROM ledgers WHERE scope = ANY ($1) ORDER BY scope FOR UPDATE", rows::LEDGER);
+        let found = tx.query(&sql, params![*keys]).await?;
+        if found.len() < keys.len() {
+            return Ok(None);
+        }
+        Ok(Some(Self { held: found.iter().map(rows::ledger).collect::<Result<_>>()? }))
     }
 
     /// The ledger of a scope.
@@ -63,6 +70,18 @@ impl Ledgers {
     }
 }
 
+/// The keys of scopes, each once, in the order in which ledgers are locked.
+pub(super) fn keys(scopes: impl IntoIterator<Item = LimitScope>) -> Vec<String> {
+    let keys: BTreeSet<String> = scopes.into_iter().map(|scope| scope.key()).collect();
+    keys.into_iter().collect()
+}
+
+/// Makes ledgers that were never written: without a row there is nothing to lock, and two nodes would both begin from nothing.
+pub(super) async fn make(tx: &Tx, keys: &Vec<String>) -> Result<()> {
+    tx.execute("INSERT INTO ledgers (scope) SELECT unnest($1) ORDER BY 1 ON CONFLICT DO NOTHING", params![*keys]).await?;
+    Ok(())
+}
+
 /// What names the ledgers of an attempt: its campaign, account and caller.
 type Scopes = (CampaignId, Option<Arc<str>>, Option<Arc<str>>);
 
@@ -77,7 +96,7 @@ impl Returns {
         self.groups.entry(scopes).or_default().push((reserved, day, release));
     }
 
-    /// Gives it back, and returns the ledgers for whoever wants to know how they stand.
+    /// Gives it back, in ledgers that are locked and not written yet.
     pub(super) async fn settle(self, tx: &Tx) -> Result<Ledgers> {
         let scopes: BTreeSet<LimitScope> = self
             .groups
@@ -95,7 +114,6 @@ impl Returns {
                 }
             }
         }
-        ledgers.write(tx).await?;
         Ok(ledgers)
     }
 }

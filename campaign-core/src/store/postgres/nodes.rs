@@ -73,11 +73,20 @@ fn stale(token: NodeToken) -> Error {
 
 /// Refuses a node whose lease has run out.
 pub(super) async fn check_lease(tx: &Tx, token: NodeToken, now: Timestamp) -> Result<()> {
-    let sql = "SELECT 1 FROM nodes WHERE id = $1 AND epoch = $2 AND expires_at > $3";
-    match tx.query_opt(sql, params![token.node.0, token.epoch, now]).await? {
-        Some(_) => Ok(()),
-        None => Err(stale(token).into()),
-    }
+    let expires_at = lease(tx, token).await?;
+    in_lease(token, expires_at, now)
+}
+
+/// When the lease of a node ends; `None` when it has none any more.
+pub(super) async fn lease(tx: &Tx, token: NodeToken) -> Result<Option<Timestamp>> {
+    let sql = "SELECT expires_at FROM nodes WHERE id = $1 AND epoch = $2";
+    let row = tx.query_opt(sql, params![token.node.0, token.epoch]).await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
+/// Refuses a node whose lease has ended.
+pub(super) fn in_lease(token: NodeToken, expires_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    if expires_at.is_some_and(|at| at > now) { Ok(()) } else { Err(stale(token).into()) }
 }
 
 pub(super) async fn live(tx: &Tx, now: Timestamp) -> Result<Vec<NodeInfo>> {

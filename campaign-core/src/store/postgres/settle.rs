@@ -5,7 +5,7 @@ use super::fault::Outcome as Result;
 use super::ledgers::{Ledgers, Returns};
 use super::rows::{Columns, code, stamp, text};
 use super::tx::{Tx, params};
-use super::{campaigns, events, queue, read};
+use super::{events, ledgers, queue, read};
 use crate::contact::ContactStatus;
 use crate::error::{Error, Kind};
 use crate::event::{ContactEnded, Event, EventKind};
@@ -14,6 +14,7 @@ use crate::outcome::{Attempt, AttemptState, Channel, Outcome};
 use crate::policy::limits::{LimitScope, Release};
 use crate::store::codes::{damaged, json, scopes_of};
 use crate::store::{AttemptEnd, Placed, SettleAck, SettleReply, SettleRequest, SettledCampaign, Settlement, call_counts};
+use futures_util::try_join;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::{BTreeSet, HashMap};
@@ -96,8 +97,7 @@ pub(super) async fn settle(tx: &Tx, request: &SettleRequest) -> Result<SettleRep
     }
     // Statistics that are older than the rows at hand make the planner expect one where there are hundreds, and compare each with each.
     // Everything here is found by its id and joined by a hash instead.
-    tx.batch("SET LOCAL enable_nestloop = off").await?;
-    let mut open = end_attempts(tx, request).await?;
+    let ((), mut open) = try_join!(tx.batch("SET LOCAL enable_nestloop = off"), end_attempts(tx, request))?;
     let mut acks = Vec::with_capacity(request.settlements.len());
     let mut ended = Vec::with_capacity(open.len());
     let mut stale = Vec::new();
@@ -126,19 +126,19 @@ pub(super) async fn settle(tx: &Tx, request: &SettleRequest) -> Result<SettleRep
     for ended in &ended {
         returns.add(ended.held.scopes(), ended.held.reserved, ended.held.day, ended.charged.map_or(Release::Unused, Release::Used));
     }
+    let told: Vec<Event> = ended.iter().filter_map(|ended| told(ended, request.now)).collect();
     if !ended.is_empty() {
         move_contacts(tx, &ended, &mut deltas, request.now).await?;
-        returns.settle(tx).await?;
-        deltas.write(tx).await?;
+        // Claims wait from here on, so what is left goes out together.
+        let ledgers = returns.settle(tx).await?;
+        try_join!(ledgers.write(tx), deltas.write(tx))?;
     }
-    let mut reply = SettleReply { acks, campaigns: Vec::with_capacity(campaigns.len()) };
-    for campaign in campaigns {
-        let open = counts::read(tx, campaign).await?.open();
-        reply.campaigns.push(SettledCampaign { campaign, open, spent: campaigns::spent(tx, campaign).await? });
-    }
-    let told: Vec<Event> = ended.iter().filter_map(|ended| told(ended, request.now)).collect();
-    events::write(tx, request.now, &told).await?;
-    Ok(reply)
+    let scopes: Vec<LimitScope> = campaigns.iter().copied().map(LimitScope::Campaign).collect();
+    let ids: Vec<CampaignId> = campaigns.into_iter().collect();
+    let (counts, ledgers, ()) = try_join!(counts::read_all(tx, &ids), ledgers::read(tx, &scopes), events::write(tx, request.now, &told))?;
+    let standing = ids.into_iter().zip(counts).zip(ledgers);
+    let campaigns = standing.map(|((campaign, counts), ledger)| SettledCampaign { campaign, open: counts.open(), spent: ledger.spent });
+    Ok(SettleReply { acks, campaigns: campaigns.collect() })
 }
 
 /// How an attempt ended, when it was carried out.
