@@ -10,9 +10,11 @@ use campaign_core::contact::ContactStatus;
 use campaign_core::dialer::Script;
 use campaign_core::engine::Reexecution;
 use campaign_core::outcome::Disposition;
-use campaign_core::store::{CampaignQuery, Paging};
-use life::{live, plain, refused};
+use campaign_core::store::{CampaignQuery, MemoryStore, Paging};
+use campaign_tests::lossy::Lossy;
+use life::{live, live_on, plain, refused};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn slow() -> Script {
@@ -66,6 +68,29 @@ fn a_step_that_is_not_possible_is_refused_with_a_reason() {
         assert_eq!(engine.start(id).await.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(engine.wait(id).await.unwrap_err().kind(), Kind::NotFound);
     });
+}
+
+#[test]
+fn of_two_who_start_a_campaign_at_once_one_does() {
+    for later in 0..40 {
+        // Answers take a while, so that the second start meets every moment of the first.
+        let store = Lossy::new(Arc::new(MemoryStore::new())).by(|_| Box::pin(tokio::task::yield_now()));
+        live_on(Arc::new(store), Script::answered(1), move |life| async move {
+            let id = life.draft(plain(), 5).await;
+            let second = async {
+                for _ in 0..later {
+                    tokio::task::yield_now().await;
+                }
+                life.engine.start(id).await
+            };
+            let (first, second) = futures_util::join!(life.engine.start(id), second);
+            assert!(first.is_ok() || second.is_ok());
+            let _ = life.engine.wait(id).await.unwrap();
+            let record = life.record(id).await;
+            assert_eq!((record.run.number, record.run.resetting), (1, false), "{later}: {first:?} and {second:?}");
+            assert_eq!(life.handed().len(), 5, "{later}");
+        });
+    }
 }
 
 #[test]

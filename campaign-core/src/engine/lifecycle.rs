@@ -161,7 +161,7 @@ impl Engine {
         if matches!(record.spec.schedule, Schedule::Recurring { .. }) {
             return Err(Error::new(Kind::State, "the recurring schedule has no occurrence left").with("campaign", id));
         }
-        starts::start_run(core, id).await?;
+        starts::start_run(core, id, &(record.status, record.run)).await?;
         core.record(id).await
     }
 
@@ -227,7 +227,7 @@ impl Engine {
         transition::campaign(record.status, CampaignEvent::Resume).map_err(|error| error.with("campaign", id))?;
         if record.run.next_start.is_some() || record.run.resetting {
             // A past start was held: this run has not begun yet.
-            starts::start_run(core, id).await?;
+            starts::start_run(core, id, &(record.status, record.run)).await?;
             return core.record(id).await;
         }
         core.change(id, None, |record| {

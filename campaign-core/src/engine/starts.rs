@@ -66,11 +66,11 @@ async fn begin(core: &Arc<Core>, id: CampaignId) -> Result<()> {
             }
         }
     }
-    start_run_seen(core, id, &seen).await.or_else(done_by_others)
+    start_run(core, id, &seen).await.or_else(done_by_others)
 }
 
 /// What a run is begun from: where the campaign stood when it was found due.
-type Seen = (CampaignStatus, RunState);
+pub(crate) type Seen = (CampaignStatus, RunState);
 
 fn unchanged(record: &CampaignRecord, seen: &Seen) -> Result<()> {
     if (record.status, &record.run) == (seen.0, &seen.1) {
@@ -104,12 +104,9 @@ async fn skip(core: &Arc<Core>, id: CampaignId, seen: &Seen) -> Result<()> {
 }
 
 /// Starts the first run as it is; for a later one, puts every contact back to pending first. A crash in between goes on where it was.
-pub(crate) async fn start_run(core: &Arc<Core>, id: CampaignId) -> Result<()> {
-    let record = core.record(id).await?;
-    start_run_seen(core, id, &(record.status, record.run)).await
-}
-
-async fn start_run_seen(core: &Arc<Core>, id: CampaignId, seen: &Seen) -> Result<()> {
+///
+/// `seen` is what it was decided on: of two who decide at once, one starts it and the other is refused.
+pub(crate) async fn start_run(core: &Arc<Core>, id: CampaignId, seen: &Seen) -> Result<()> {
     let marked = core
         .change(id, None, |record| {
             unchanged(record, seen)?;
