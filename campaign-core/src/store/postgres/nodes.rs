@@ -77,11 +77,13 @@ pub(super) async fn check_lease(tx: &Tx, token: NodeToken, now: Timestamp) -> Re
     in_lease(token, expires_at, now)
 }
 
-/// When the lease of a node ends; `None` when it has none any more.
+/// When the lease of a node ends; `None` when it was retired or has begun another.
 pub(super) async fn lease(tx: &Tx, token: NodeToken) -> Result<Option<Timestamp>> {
     let sql = "SELECT expires_at FROM nodes WHERE id = $1 AND epoch = $2";
-    let row = tx.query_opt(sql, params![token.node.0, token.epoch]).await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
+    match tx.query_opt(sql, params![token.node.0, token.epoch]).await? {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(None),
+    }
 }
 
 /// Refuses a node whose lease has ended.
