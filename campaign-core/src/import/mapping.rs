@@ -291,7 +291,7 @@ impl Builder {
 
 /// A certain header stays a phone column even when its cells look bad, so that its rows are reported one by one.
 fn weigh(sure: f32, share: Option<f32>) -> f32 {
-    let weighed = share.map_or(sure, |share| sure * (0.4 + 0.6 * share));
+    let weighed = share.map_or(sure, |share| (sure * (0.4 + 0.6 * share) * 100.0).round() / 100.0);
     if sure >= 0.9 { weighed.max(ACCEPT) } else { weighed }
 }
 
