@@ -23,6 +23,7 @@ step "examples" scripts/examples.sh
 step "benches, one iteration" scripts/bench.sh --quick
 step "the Node package" scripts/node.sh
 step "the vendors' own clients" scripts/vendors.sh
+step "the server's OpenAPI document, asked" scripts/schemathesis.sh
 step "tools for Python, for the documentation's client" scripts/python.sh tools
 step "documentation tests" cargo test -q --locked --workspace --doc --no-fail-fast
 if cargo nextest --version >/dev/null 2>&1; then

@@ -42,8 +42,17 @@ pub fn peak_resident() -> u64 {
     status_field("VmHWM:")
 }
 
+/// The most another process ever had resident, in bytes.
+pub fn peak_resident_of(process: u32) -> u64 {
+    field_of(&process.to_string(), "VmHWM:")
+}
+
 fn status_field(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    field_of("self", name)
+}
+
+fn field_of(process: &str, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or_default() * 1024
 }

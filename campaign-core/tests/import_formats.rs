@@ -329,9 +329,46 @@ fn rows_added_by_a_call_take_the_same_path() {
         (phones(&contacts), contacts[0].variables["plan"].as_str(), contacts[0].source),
         (vec!["+12125550101"], Some("gold"), ContactSource::Api)
     );
-    assert_eq!(errors(&report), [(2, "phone_number", "missing_phone"), (3, "phone_number", "missing_phone")]);
+    assert_eq!(errors(&report), [(2, "phone_number", "missing_phone"), (3, "mobile", "not_a_number")]);
     let (contacts, report) = import(ImportSource::Rows(Vec::new()), us()).unwrap();
     assert_eq!((contacts.len(), report.total, report.format), (0, 0, None));
+}
+
+#[test]
+fn objects_of_one_file_may_name_the_same_thing_differently() {
+    let many: Vec<Value> = (0..300).map(|n| json!({ "phone_number": format!("+1212{:07}", 5_550_000 + n), "name": "Ada" })).collect();
+    let late = json!({ "mobile": "(212) 555-0901", "full_name": "Bob", "plan": "gold" });
+    // Whether the other name comes early or late.
+    for rows in [[many.clone(), vec![late.clone()]].concat(), [vec![late], many.clone()].concat()] {
+        let (contacts, report) = good(&json!(rows).to_string());
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        let bob = contacts.iter().find(|contact| contact.phone.as_str() == "+12125550901").unwrap();
+        assert_eq!((bob.name.as_deref(), bob.variables.len(), bob.variables["plan"].as_str()), (Some("Bob"), 1, Some("gold")));
+        assert_eq!(contacts.iter().filter(|contact| contact.name.as_deref() == Some("Ada")).count(), 300);
+    }
+    // Both in one object: the surer is the number, the other is kept. An own key without a value is none that another may stand in for.
+    let rows = json!([{ "phone_number": "+12125550101", "mobile": "+12125550102" }, { "phone_number": "", "mobile": "+12125550103" }]);
+    let (contacts, report) = good(&rows.to_string());
+    assert_eq!((phones(&contacts), contacts[0].variables["mobile"].as_str()), (vec!["+12125550101"], Some("+12125550102")));
+    assert_eq!(errors(&report)[0].2, "missing_phone");
+    // What the caller has decided stays decided.
+    let mapping = BTreeMap::from([("home".to_owned(), "phone_number".to_owned())]);
+    let rows = json!([{ "home": "+12125550101" }, { "mobile": "+12125550102" }]);
+    let (contacts, report) = import(rows.to_string().as_bytes(), ImportOptions { mapping: Some(mapping), ..us() }).unwrap();
+    assert_eq!((phones(&contacts), errors(&report)[0].2), (vec!["+12125550101"], "missing_phone"));
+}
+
+#[test]
+fn confidence_is_written_in_hundredths() {
+    let headers = ["Phone Number", "Customer Name", "Customer Mobile Phone", "E-Mail"].map(str::to_owned);
+    // A column of numbers of which some are none is a little less sure.
+    let rows: Vec<Vec<String>> = (0..7).map(|n| vec![if n < 5 { "212-555-0101" } else { "?" }.to_owned()]).collect();
+    let mapping = suggest_mapping(&headers, &rows);
+    assert!(mapping.columns.iter().any(|column| column.confidence < 1.0));
+    for (column, written) in mapping.columns.iter().zip(serde_json::to_value(&mapping).unwrap()["columns"].as_array().unwrap()) {
+        let text = written["confidence"].to_string();
+        assert!(text.len() <= 4 && (text.parse::<f32>().unwrap() - column.confidence).abs() <= 0.005, "{}: {text}", column.header);
+    }
 }
 
 #[test]

@@ -80,9 +80,15 @@ impl From<Error> for Fault {
             // The client learns what kind of thing failed; only the log says how.
             tracing::error!(error = ?error, "a request failed");
         }
-        let field = error.context().iter().find(|(key, _)| *key == "field").map(|(_, field)| field.clone());
+        let of = |name: &str| error.context().iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        let template = of("template").filter(|_| error.kind() == Kind::Template);
+        let field = of("field").or_else(|| template.as_deref().map(field_of_template));
         let message = match error.kind() {
             Kind::Corrupt | Kind::Internal | Kind::User => "Internal server error".to_owned(),
+            Kind::Template if template.is_some() => match (of("line"), of("column")) {
+                (Some(line), Some(column)) => format!("{} (line {line}, column {column})", error.message()),
+                _ => error.message().to_owned(),
+            },
             // Where it happened is said in `loc` already.
             _ if field.is_some() => error.message().to_owned(),
             _ => error.to_string(),
@@ -100,6 +106,11 @@ impl From<Error> for Fault {
         };
         Self { status, message, fields, retry_after, kind: Some(error.kind()) }
     }
+}
+
+/// The field of a body that a template came in: `welcome_message` in `welcome_message_template`; those of steps have paths already.
+fn field_of_template(name: &str) -> String {
+    if name.contains('.') || name.ends_with("_template") { name.to_owned() } else { format!("{name}_template") }
 }
 
 /// How an API writes its errors.
@@ -160,6 +171,10 @@ mod tests {
         let fault = Fault::from(Error::invalid("schedule.timezone", "must be a zone"));
         assert_eq!(fault.fields[0].loc, ["body", "schedule", "timezone"]);
         assert_eq!((fault.fields[0].message.as_str(), fault.fields[0].code), ("must be a zone", "value_error"));
+        let template = Error::new(Kind::Template, "unexpected `}`").with("template", "agenda").with("line", 2).with("column", 7);
+        let fault = Fault::from(template);
+        assert_eq!((fault.status.as_u16(), &fault.fields[0].loc), (422, &vec!["body".into(), "agenda_template".into()]));
+        assert_eq!(fault.message, "unexpected `}` (line 2, column 7)");
         assert_eq!(Fault::from(Error::new(Kind::Unavailable, "busy")).retry_after, Some(Duration::from_secs(1)));
     }
 }

@@ -12,8 +12,10 @@ pub mod options;
 mod page;
 mod router;
 pub mod serve;
+pub mod speech;
 pub mod state;
 pub mod webhooks;
 
 pub use options::{Access, ServerOptions};
 pub use router::router;
+pub use speech::Speech;

@@ -1,7 +1,9 @@
 //! Settings of the server.
 
+use crate::speech::Speech;
 use campaign_core::http::Reach;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who may call.
@@ -53,6 +55,8 @@ pub struct ServerOptions {
     pub webhook_reach: Reach,
     /// How long the receiver of a webhook may take. Default 15 s.
     pub webhook_timeout: Duration,
+    /// Speech into text and back for conversations in a browser. Default: none, so that people write.
+    pub speech: Option<Arc<dyn Speech>>,
 }
 
 impl Default for ServerOptions {
@@ -74,6 +78,7 @@ impl Default for ServerOptions {
             idempotency_lifetime: Duration::from_secs(24 * 3600),
             webhook_reach: Reach::Public,
             webhook_timeout: Duration::from_secs(15),
+            speech: None,
         }
     }
 }

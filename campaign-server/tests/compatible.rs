@@ -35,7 +35,7 @@ macro_rules! contracts {
     };
 }
 
-contracts!(voice_campaigns, voice_leads, voice_reports, call_manager, batch_calling, agent_campaigns, contact_lists, agent_single);
+contracts!(voice_campaigns, voice_leads, voice_reports, call_manager, batch_calling, agent_campaigns, contact_lists, agent_single, direct);
 
 /// What organisation 7 has, by path; organisation 8 is told that there is no such thing.
 async fn belongings(server: &Server, key: &str) -> Vec<String> {

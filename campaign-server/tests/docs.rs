@@ -48,6 +48,22 @@ pages! {
     template_preview: "api-reference/campaigns/template-preview",
     do_not_contact: "api-reference/campaigns/do-not-contact",
     campaign_progress: "api-reference/websockets/campaign-progress",
+    voice_campaigns_overview: "api-reference/voice-campaigns/overview",
+    voice_campaigns_campaigns: "api-reference/voice-campaigns/campaigns",
+    voice_campaigns_lifecycle: "api-reference/voice-campaigns/lifecycle",
+    voice_campaigns_reports: "api-reference/voice-campaigns/reports",
+    voice_campaigns_leads: "api-reference/voice-campaigns/leads",
+    batch_calling_overview: "api-reference/batch-calling/overview",
+    batch_calling_service: "api-reference/batch-calling/service",
+    batch_calling_call_manager: "api-reference/batch-calling/call-manager",
+    voice_agent_overview: "api-reference/voice-agent/overview",
+    voice_agent_campaigns: "api-reference/voice-agent/campaigns",
+    voice_agent_contact_lists: "api-reference/voice-agent/contact-lists",
+    voice_agent_messages_and_calls: "api-reference/voice-agent/messages-and-calls",
+    single_calls_and_messages: "api-reference/single/calls-and-messages",
+    voice_agent_ai_chat: "api-reference/voice-agent/ai-chat",
+    webhooks_overview: "api-reference/webhooks/overview",
+    webhooks_endpoints: "api-reference/webhooks/endpoints",
 }
 
 #[test]

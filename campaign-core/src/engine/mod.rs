@@ -32,6 +32,7 @@ pub use lifecycle::Reexecution;
 pub use relay::{RelayCommand, RelaySession};
 pub use reports::{ExecutionQuery, LintOptions};
 
+use crate::assistant::Assistant;
 use crate::executor::Executor;
 use crate::store::{ContactStore, NodeInfo};
 use crate::{Error, Kind, Result};
@@ -70,6 +71,11 @@ impl Engine {
     /// The settings of this node.
     pub fn options(&self) -> &EngineOptions {
         &self.core.options
+    }
+
+    /// Who answers people, when there is somebody.
+    pub fn assistant(&self) -> Option<&Arc<dyn Assistant>> {
+        self.core.assistant.as_ref()
     }
 
     /// What runs the engine's tasks.

@@ -18,6 +18,8 @@ pub(super) struct Converter {
     builder: Builder,
     /// Columns of objects by their key; columns of tables go by position.
     by_key: HashMap<String, usize>,
+    /// For each column, the field it fills where an object has not the field's own column, and how sure that is.
+    stand_ins: Vec<Option<(Field, f32)>>,
     region: Option<String>,
     source: ContactSource,
     consent_moment: Option<Timestamp>,
@@ -30,6 +32,8 @@ pub(super) struct Converter {
 #[derive(Default)]
 struct Fields<'a> {
     texts: [Option<Cow<'a, str>>; Field::ALL.len()],
+    /// Columns that stand in for a field's own.
+    from: [Option<usize>; Field::ALL.len()],
 }
 
 impl Fields<'_> {
@@ -52,7 +56,8 @@ impl Converter {
         max_columns: usize,
     ) -> Self {
         let by_key = mapping.columns.iter().enumerate().map(|(index, column)| (column.header.clone(), index)).collect();
-        Self { mapping, builder, by_key, region, source, consent_moment, max_columns, nested: BTreeSet::new() }
+        let stand_ins = mapping.columns.iter().map(|column| builder.stand_in(column)).collect();
+        Self { mapping, builder, by_key, stand_ins, region, source, consent_moment, max_columns, nested: BTreeSet::new() }
     }
 
     /// The contact of a row.
@@ -102,6 +107,7 @@ impl Converter {
         let mut fields = Fields::default();
         let mut variables = Variables::new();
         let mut nested = None;
+        let mut spare: Vec<(Field, f32, usize, String)> = Vec::new();
         if object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
             return Err(Rejection::new("nul_byte", "the contact contains a zero byte; the file may be damaged"));
         }
@@ -124,15 +130,42 @@ impl Converter {
                 };
                 fields.texts[field as usize] = Some(Cow::Owned(text));
             }
+            if let (Some((field, sure)), Some(text)) = (self.stand_ins[index], scalar_text(&value)) {
+                spare.push((field, sure, index, text));
+            }
             match (&column.variable, value) {
                 (Some(name), Value::Object(object)) if name == "variables" => nested = Some(object),
                 (Some(name), value) => drop(variables.insert(name.clone(), value)),
                 (None, _) => {}
             }
         }
+        self.stand_in(object, spare, &mut fields, &mut variables);
         self.note(nested.as_ref());
         merge(&mut variables, nested)?;
         self.finish(fields, variables)
+    }
+
+    /// Objects of one file may name the same thing differently: where the key of a field's own column is not there at all, the surest other
+    /// name of it stands in; the first of equals.
+    fn stand_in(
+        &self,
+        object: &Variables,
+        mut spare: Vec<(Field, f32, usize, String)>,
+        fields: &mut Fields<'_>,
+        variables: &mut Variables,
+    ) {
+        spare.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (field, _, index, text) in spare {
+            let own = self.mapping.column_of(field).is_some_and(|column| object.contains_key(&column.header));
+            if own || fields.get(field).is_some() {
+                continue;
+            }
+            fields.texts[field as usize] = Some(Cow::Owned(text));
+            fields.from[field as usize] = Some(index);
+            if let Some(name) = self.mapping.columns[index].variable.as_ref().filter(|_| !field.is_variable_too()) {
+                variables.remove(name);
+            }
+        }
     }
 
     /// Remembers the names in a nested object, as many as a file may have columns.
@@ -150,15 +183,18 @@ impl Converter {
         if index >= self.max_columns {
             return Err(Rejection::new("too_many_columns", format!("the file has more than {} different keys", self.max_columns)));
         }
-        self.mapping.columns.push(self.builder.add(key, index));
+        let column = self.builder.add(key, index);
+        self.stand_ins.push(self.builder.stand_in(&column));
+        self.mapping.columns.push(column);
         self.by_key.insert(key.to_owned(), index);
         Ok(index)
     }
 
     fn finish(&self, mut fields: Fields<'_>, mut variables: Variables) -> Result<NewContact, Rejection> {
+        let from = fields.from;
         let reject = |field: Field, code: &'static str, reason: String| {
             let rejection = Rejection::new(code, reason);
-            match self.mapping.column_of(field) {
+            match from[field as usize].map(|index| &self.mapping.columns[index]).or_else(|| self.mapping.column_of(field)) {
                 Some(column) => rejection.column(&column.header),
                 None => rejection,
             }

@@ -2,7 +2,7 @@
 
 use super::aliases;
 use crate::error::{Error, Kind, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, HashSet};
 
 /// A column is taken for a field from this confidence on.
@@ -77,7 +77,7 @@ impl Field {
         }
     }
 
-    fn is_variable_too(self) -> bool {
+    pub(super) fn is_variable_too(self) -> bool {
         matches!(self, Self::FirstName | Self::LastName)
     }
 }
@@ -94,9 +94,16 @@ pub struct MappedColumn {
     #[serde(default)]
     pub variable: Option<String>,
     /// How sure the mapping is, from 0 to 1. Explicit mappings are 1.
+    #[serde(serialize_with = "in_hundredths")]
     pub confidence: f32,
     /// Why, for a person.
     pub why: String,
+}
+
+/// 0.85 is written as such, not as the nearest number of 32 bits.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn in_hundredths<S: Serializer>(value: &f32, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_f64((f64::from(*value) * 100.0).round() / 100.0)
 }
 
 /// What every column of a file becomes, in the order of the file.
@@ -172,6 +179,9 @@ pub(super) fn looks_like_phone(cell: &str) -> bool {
 pub(super) struct Builder {
     fields: HashSet<Field>,
     variables: HashSet<String>,
+    /// Columns and fields that the caller has decided on.
+    given: HashSet<String>,
+    given_fields: HashSet<Field>,
 }
 
 impl Builder {
@@ -227,11 +237,22 @@ impl Builder {
         }
     }
 
+    /// The field that a column without one fills in objects which do not have the key of that field's own column, and how sure that is.
+    /// What the caller has decided stays decided.
+    pub(super) fn stand_in(&self, column: &MappedColumn) -> Option<(Field, f32)> {
+        let slug = slug(&column.header);
+        let (field, sure, _) = aliases::field_of(&slug)?;
+        let free = column.field.is_none() && !self.given.contains(&column.header) && !REJECT_COLUMNS.contains(&slug.as_str());
+        (free && sure >= ACCEPT && !self.given_fields.contains(&field)).then_some((field, sure))
+    }
+
     fn explicit(&mut self, header: &str, target: &str) -> MappedColumn {
         let target = slug(target);
         let field = Field::parse(&target);
+        self.given.insert(header.to_owned());
         if let Some(field) = field {
             self.fields.insert(field);
+            self.given_fields.insert(field);
         }
         let variable = match field {
             Some(field) => field.is_variable_too().then(|| self.unique(field.as_str())),
@@ -270,7 +291,7 @@ impl Builder {
 
 /// A certain header stays a phone column even when its cells look bad, so that its rows are reported one by one.
 fn weigh(sure: f32, share: Option<f32>) -> f32 {
-    let weighed = share.map_or(sure, |share| sure * (0.4 + 0.6 * share));
+    let weighed = share.map_or(sure, |share| (sure * (0.4 + 0.6 * share) * 100.0).round() / 100.0);
     if sure >= 0.9 { weighed.max(ACCEPT) } else { weighed }
 }
 

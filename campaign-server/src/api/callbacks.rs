@@ -3,8 +3,11 @@
 //! The paths are the dialer's own, below `/callbacks`: with the public base URL `https://example.org/callbacks` a dialer names the addresses
 //! that come in here. Requests prove themselves by their signatures, which the dialer checks; no key is asked for.
 
+use super::relay;
 use crate::limits;
 use crate::state::AppState;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,8 +28,15 @@ pub(super) fn limited(routes: OpenApiRouter<AppState>, state: &AppState) -> Open
         .route_layer(limits::time(options.request_timeout))
 }
 
-/// Takes a callback of the provider. Not in the OpenAPI document: its shape is the provider's.
-async fn take(State(state): State<AppState>, request: Request) -> Response {
+/// Takes a callback of the provider. Not in the OpenAPI document: its shape is the provider's. A WebSocket is that of its relay.
+async fn take(
+    State(state): State<AppState>,
+    upgrade: std::result::Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    request: Request,
+) -> Response {
+    if let Ok(upgrade) = upgrade {
+        return relay::open(state, upgrade, &request);
+    }
     match read(&state, request).await {
         Some(request) => written(state.engine().callback(request).await),
         None => StatusCode::PAYLOAD_TOO_LARGE.into_response(),

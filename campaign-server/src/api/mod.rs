@@ -3,24 +3,29 @@
 //! | folder | paths |
 //! |---|---|
 //! | `v1` | `/api/v1/campaigns`, `/api/v1/dnc`, `/ws/campaigns` |
+//! | `direct` | `/calls`, `/sms`: single calls and messages, beside API 1 |
 //! | `callbacks` | `/callbacks`: what providers call by themselves |
+//! | `relay` | `/webhooks/twilio/stream`, and any WebSocket below `/callbacks`: the assistant on the telephone |
 //! | `webhooks` | `/api/v1/webhooks` |
 //! | `voice_campaigns` | `/api/voice-campaigns`, `/api/voice-leads`, `/api/company/voice-leads` |
 //! | `call_manager` | `/api/call-manager`, `/api/batch-calling` |
 //! | `voice_agent` | `/api/campaigns`, `/api/contact-lists`, `/api/messages`, `/api/calls`, `/api/phones`, `/webhooks/twilio`, ... |
 //!
-//! The last three are compatible with systems of others. They share `request` (who calls, query, body), `files` (uploads in memory) and
-//! `owned` (campaigns that an API has made).
+//! The last three are compatible with systems of others. They share `request` (who calls, query, body), `files` (uploads in memory),
+//! `owned` (campaigns that an API has made) and `single` (campaigns of one contact).
 //!
 //! A new API: a folder with `routes(&AppState) -> OpenApiRouter<AppState>`, its own [`crate::error::Shape`], merged below. Its routes get
 //! the layers of `protected`: a key, and `Idempotency-Key`.
 
 mod call_manager;
 mod callbacks;
+mod direct;
 mod files;
 pub mod health;
 mod owned;
+mod relay;
 mod request;
+mod single;
 pub mod v1;
 mod voice_agent;
 mod voice_campaigns;
@@ -49,6 +54,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(voice_campaigns::routes(state))
         .merge(call_manager::routes(state))
         .merge(voice_agent::routes(state))
+        .merge(direct::routes(state))
         .merge(webhooks::routes(state))
         .merge(callbacks::routes(state))
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The keys of all of them. API 1 shows a campaign's metadata; what these keep there is not for everybody who may read.
-pub(crate) const KEYS: [&str; 3] = ["voice_campaigns", "call_manager", "voice_agent"];
+pub(crate) const KEYS: [&str; 4] = ["voice_campaigns", "call_manager", "voice_agent", "direct"];
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;

@@ -42,7 +42,7 @@ const MOST_OF_TARGET: usize = 8;
 /// So many failures in a row leave a target one delivery at a time.
 const FAILING: u32 = 3;
 /// A lease ends so long after the time-out of a delivery.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// The outbox is looked at so often when nothing wakes.
 const POLL: Duration = Duration::from_secs(2);
 /// And not more often than this.

@@ -44,8 +44,13 @@ pub async fn run(page: &Page) -> Vec<usize> {
         let world = World::new(&page.fixture).await;
         let folder = tempfile::tempdir().unwrap();
         let address = BASE.trim_start_matches("http://");
-        assert!(block.text.contains(address), "{}: the program names another address than {address}", page.at(block.line));
         let path = folder.path().join(file);
+        if !block.text.contains("://") {
+            alone(&program, &options, &path, page, index, output);
+            done.extend([index, output]);
+            continue;
+        }
+        assert!(block.text.contains(address), "{}: the program names another address than {address}", page.at(block.line));
         std::fs::write(&path, block.text.replace(address, &world.server.address.to_string())).unwrap();
         // A key that does not work is no reason to try for ever.
         let (ok, found, errors) = watch(&program, &options, &path, &world, "cmp_wrong").await;
@@ -61,6 +66,17 @@ pub async fn run(page: &Page) -> Vec<usize> {
         done.extend([index, output]);
     }
     done
+}
+
+/// A program that needs no server.
+fn alone(program: &Path, options: &[&str], path: &Path, page: &Page, block: usize, output: usize) {
+    std::fs::write(path, &page.blocks[block].text).unwrap();
+    let ran = std::process::Command::new(program).args(options).arg(path).stdin(Stdio::null()).output();
+    let ran = ran.unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()));
+    let (said, errors) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let place = page.at(page.blocks[block].line);
+    assert!(ran.status.success(), "{place}: the program failed:\n{said}\n{errors}");
+    assert_eq!(said.trim_end(), page.blocks[output].text, "{place}: what the program printed (right: what the page says)\n{errors}");
 }
 
 async fn watch(program: &Path, options: &[&str], path: &Path, world: &World, key: &str) -> (bool, String, String) {

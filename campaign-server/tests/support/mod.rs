@@ -12,12 +12,13 @@ use campaign_core::outcome::{Channel, Disposition, Outcome};
 use campaign_core::store::open_store;
 use campaign_server::auth::{Keys, NewKey, Scope};
 use campaign_server::{Access, ServerOptions, serve};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -48,6 +49,43 @@ impl Answer {
     }
 }
 
+/// Asks a server.
+#[derive(Clone, Copy)]
+pub struct Client {
+    pub address: SocketAddr,
+}
+
+impl Client {
+    /// Sends a request and reads the answer.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut request = hyper::Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let asked = async {
+            let response = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        };
+        let mut asked = pin!(asked);
+        match select(asked.as_mut(), pin!(connection)).await {
+            Either::Left((answer, _)) => answer,
+            // What came before the connection ended is still to be read.
+            Either::Right(_) => asked.await,
+        }
+    }
+
+    /// Sends JSON with a key.
+    pub async fn call(&self, key: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.send(method, path, &headers, body.map(Value::to_string).unwrap_or_default()).await
+    }
+}
+
 /// The stores every promise is tested on.
 pub fn stores() -> [&'static str; 2] {
     ["sqlite", "postgres"]
@@ -75,7 +113,8 @@ impl Server {
         Self::over(engine, Some(folder), change).await
     }
 
-    async fn over(engine: Engine, folder: Option<tempfile::TempDir>, change: impl FnOnce(&mut ServerOptions)) -> Self {
+    /// Over an engine of one's own.
+    pub async fn over(engine: Engine, folder: Option<tempfile::TempDir>, change: impl FnOnce(&mut ServerOptions)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -103,26 +142,12 @@ impl Server {
 
     /// Sends a request and reads the answer.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        self.engine.executor().spawn(Box::pin(async move {
-            let _ = connection.await;
-        }));
-        let mut request = hyper::Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        Client { address: self.address }.send(method, path, headers, body).await
     }
 
     /// Sends JSON with a key.
     pub async fn call(&self, key: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let bearer = format!("Bearer {key}");
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        self.send(method, path, &headers, body.map(Value::to_string).unwrap_or_default()).await
+        Client { address: self.address }.call(key, method, path, body).await
     }
 
     /// Opens a WebSocket with little room for what is not read.
@@ -135,12 +160,21 @@ impl Server {
 
     /// Opens a WebSocket.
     pub async fn socket(&self, path: &str, headers: &[(&'static str, &str)]) -> WebSocketStream<TcpStream> {
+        self.try_socket(path, headers).await.unwrap()
+    }
+
+    /// Opens a WebSocket, when it is not refused.
+    pub async fn try_socket(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<WebSocketStream<TcpStream>, tokio_tungstenite::tungstenite::Error> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
         }
-        client_async(request, stream).await.unwrap().0
+        Ok(client_async(request, stream).await?.0)
     }
 }
 

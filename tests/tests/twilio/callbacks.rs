@@ -85,6 +85,14 @@ fn a_socket_is_signed_as_well() {
         assert!(dialer.is_signed(&request), "{scheme}");
         request.url = "/twilio/relay?more".to_owned();
         assert!(!dialer.is_signed(&request), "{scheme}");
+        // One beside the base URL, on the same host and on no other.
+        for (host, known) in [("calls.example.org", true), ("other.example.org", false)] {
+            let mut beside = signed(&format!("{scheme}://{host}/elsewhere/stream"), &[]);
+            beside.method = "GET".to_owned();
+            beside.headers.push(("Upgrade".to_owned(), "websocket".to_owned()));
+            beside.url = "/elsewhere/stream".to_owned();
+            assert_eq!(dialer.is_signed(&beside), known, "{scheme}://{host}");
+        }
     }
 }
 

@@ -55,12 +55,21 @@ impl TwilioDialer {
     pub fn is_signed(&self, request: &CallbackRequest) -> bool {
         let Some(url) = self.public_url(request.path_and_query()) else { return false };
         let is_socket = request.header("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
-        let mut urls = vec![url.clone()];
+        let mut urls = vec![url];
+        // What lies beside the public base URL, on the same host.
+        urls.extend(self.origin().map(|origin| format!("{origin}{}", request.path_and_query())));
         if is_socket {
-            urls.extend(url.strip_prefix("http").map(|rest| format!("ws{rest}")));
+            let sockets: Vec<String> = urls.iter().filter_map(|url| Some(format!("ws{}", url.strip_prefix("http")?))).collect();
+            urls.extend(sockets);
             urls.extend(self.config.relay_url.clone().filter(|relay| relay.ends_with(request.path_and_query())));
         }
         urls.iter().any(|url| signature::check(&self.config, url, request).is_some())
+    }
+
+    /// The public base URL without its path.
+    fn origin(&self) -> Option<&str> {
+        let base = self.config.public_base_url.as_deref()?.trim_end_matches('/');
+        base.strip_suffix(self.base_path().as_str())
     }
 
     /// The URL that Twilio called, whatever a proxy made of it.

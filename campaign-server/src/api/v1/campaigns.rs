@@ -83,6 +83,16 @@ pub(super) fn in_query(error: campaign_core::Error) -> Fault {
     fault
 }
 
+/// As [`in_query`], where the documents answer with 400 and a sentence: it names the filter.
+pub(super) fn in_query_said(error: campaign_core::Error) -> Fault {
+    let mut fault = in_query(error).status(StatusCode::BAD_REQUEST);
+    if let Some(name) = fault.fields.first().and_then(|field| field.loc.last()).and_then(Value::as_str) {
+        fault.message = format!("{name} {}", fault.message);
+    }
+    fault.fields.clear();
+    fault
+}
+
 /// What the documents say about the fields of create and update.
 fn check(body: &Object, create: bool) -> std::result::Result<(), Fault> {
     let mut check = Check::new(body);

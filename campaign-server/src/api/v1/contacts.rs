@@ -1,13 +1,12 @@
 //! `/api/v1/campaigns/{campaign_id}/contacts`.
 
-use super::campaigns::{Reply, in_query};
+use super::campaigns::{Reply, in_query_said};
 use super::extract::{Json, Own, Params};
 use super::present;
 use super::schema::{Added, ContactList, ContactsInput, Message};
 use crate::error::{Fault, FieldFault};
 use crate::state::AppState;
 use axum::extract::State;
-use axum::http::StatusCode;
 use campaign_core::contact::{Contact, ContactStatus, Owner};
 use campaign_core::id::{CampaignId, ContactId};
 use campaign_core::import::{ImportOptions, ImportReport};
@@ -62,8 +61,7 @@ pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params
     }
     window.arguments(&mut arguments);
     // The documents answer a status that does not exist with 400.
-    let query = wire::contact_query(Owner::Campaign(own.id()), arguments)
-        .map_err(|error| Fault { fields: Vec::new(), ..in_query(error).status(StatusCode::BAD_REQUEST) })?;
+    let query = wire::contact_query(Owner::Campaign(own.id()), arguments).map_err(in_query_said)?;
     let page = state.engine().list_contacts(query).await?;
     let shown = show(&state, page.items).await?;
     Ok(axum::Json(json!({

@@ -28,8 +28,8 @@ use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Read;
-use tempfile::TempPath;
+use std::io::{Read, Seek};
+use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
@@ -37,14 +37,16 @@ use tokio::io::AsyncWriteExt;
 const COLLECTION: &str = "rest_v1_import";
 /// Longest text of `column_mappings`.
 const LONGEST_MAPPING: usize = 64 * 1024;
-/// An import that has not moved for so long ended with its process.
-const STILL: SignedDuration = SignedDuration::from_mins(5);
-/// How often a long import says how far it is, in rows.
+/// An import that has said nothing for so long ended with its process.
+const STILL: SignedDuration = SignedDuration::from_mins(2);
+/// How often a long import says how far it is, in rows...
 const NOTED_EVERY: u64 = 20_000;
+/// ...and that it is still carried out.
+const ALIVE_EVERY: Duration = Duration::from_secs(20);
 
-/// A file that was uploaded; gone when this is dropped.
+/// A file that was uploaded. It has no name in its folder, so that nothing is left of it however the process ends.
 struct Upload {
-    path: TempPath,
+    file: std::fs::File,
     bytes: u64,
     digest: Context,
     name: Option<String>,
@@ -54,15 +56,21 @@ struct Upload {
 
 impl Upload {
     async fn begin(state: &AppState) -> Result<(Self, File)> {
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix("campaign-upload-");
         let made = match &state.options().upload_folder {
-            Some(folder) => builder.tempfile_in(folder),
-            None => builder.tempfile(),
+            Some(folder) => tempfile::tempfile_in(folder),
+            None => tempfile::tempfile(),
         };
-        let (file, path) = made.map_err(not_written)?.into_parts();
-        let upload = Self { path, bytes: 0, digest: Context::new(&SHA256), name: None, mappings: BTreeMap::new(), format: None };
-        Ok((upload, File::from_std(file)))
+        let file = made.map_err(not_written)?;
+        let written = File::from_std(file.try_clone().map_err(not_written)?);
+        let upload = Self { file, bytes: 0, digest: Context::new(&SHA256), name: None, mappings: BTreeMap::new(), format: None };
+        Ok((upload, written))
+    }
+
+    /// The file from its beginning. There is one place in it, so two readers would be in each other's way.
+    fn read(&self) -> Result<std::fs::File> {
+        let mut file = self.file.try_clone().map_err(not_written)?;
+        file.rewind().map_err(not_written)?;
+        Ok(file)
     }
 
     async fn add(&mut self, file: &mut File, chunk: &Bytes) -> Result<()> {
@@ -160,19 +168,18 @@ async fn body(state: &AppState, request: Request) -> std::result::Result<Upload,
     }
     file.flush().await.map_err(not_written)?;
     upload.format = Some(Format::Json);
-    let path = upload.path.to_path_buf();
-    upload.mappings = blocking(state, move || mappings_of(&path)).await?;
+    let whole = upload.read()?;
+    upload.mappings = blocking(state, move || mappings_of(whole)).await?;
     Ok(upload)
 }
 
 /// Reads on over the contacts without keeping them; the import says what is wrong with a body that is no JSON.
-fn mappings_of(path: &std::path::Path) -> BTreeMap<String, String> {
+fn mappings_of(file: std::fs::File) -> BTreeMap<String, String> {
     #[derive(Deserialize)]
     struct Head {
         #[serde(default)]
         column_mappings: BTreeMap<String, String>,
     }
-    let Ok(file) = std::fs::File::open(path) else { return BTreeMap::new() };
     let mut reader = std::io::BufReader::new(file);
     let mut first = [0; 1];
     while reader.read_exact(&mut first).is_ok() && first[0].is_ascii_whitespace() {}
@@ -248,7 +255,6 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     let began = state.now();
     let mut options = import_options(state);
     options.replace_untouched = true;
-    // The name of the temporary file is nobody's business.
     let unnamed = if upload.format == Some(Format::Json) { "contacts.json" } else { "upload" };
     options.file_name = Some(upload.name.clone().unwrap_or_else(|| unnamed.to_owned()));
     options.format = upload.format;
@@ -262,7 +268,7 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     };
     put(state, id, import, note("processing", 0)).await?;
     let (send, mut rows) = tokio::sync::watch::channel(0_u64);
-    let source = ImportSource::Path(upload.path.to_path_buf());
+    let source = ImportSource::Reader(Box::new(upload.read()?));
     let work = engine.import_with_progress(Owner::Campaign(id), source, options, |progress| {
         if progress.rows >= *send.borrow() + NOTED_EVERY {
             let _ = send.send(progress.rows);
@@ -272,13 +278,13 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
-            Ok(()) = rows.changed() => {
-                let read = *rows.borrow_and_update();
-                // Only for whoever asks meanwhile: the import goes on whatever becomes of the note.
-                if let Err(error) = put(state, id, import, note("processing", read)).await {
-                    tracing::warn!(%error, "the progress of an import could not be noted");
-                }
-            }
+            Ok(()) = rows.changed() => {}
+            () = state.sleep(ALIVE_EVERY) => {}
+        }
+        let read = *rows.borrow_and_update();
+        // Only for whoever asks meanwhile: the import goes on whatever becomes of the note.
+        if let Err(error) = put(state, id, import, note("processing", read)).await {
+            tracing::warn!(%error, "the progress of an import could not be noted");
         }
     };
     let answer = match done {
@@ -369,10 +375,16 @@ pub(crate) async fn get(State(state): State<AppState>, own: Own) -> Reply {
     let mut value = found.ok_or_else(|| Fault::not_found("Import"))?.value;
     let noted: Option<jiff::Timestamp> =
         value.as_object_mut().and_then(|object| object.remove("noted_at")).and_then(|at| serde_json::from_value(at).ok());
-    if value["status"] == "processing" && noted.is_none_or(|at| state.now().duration_since(at) > STILL) {
+    if value["status"] == "processing" && ended_with_its_process(&state, noted).await? {
         value["status"] = "failed".into();
         value["success"] = false.into();
         value["message"] = "The import was interrupted; rows stored so far are kept. Import the file again.".into();
     }
     Ok(axum::Json(value))
+}
+
+/// Whether nobody carries an import any more: it has said nothing for long, or every node that lives began after it was last heard of.
+async fn ended_with_its_process(state: &AppState, noted: Option<jiff::Timestamp>) -> Result<bool> {
+    let Some(noted) = noted.filter(|at| state.now().duration_since(*at) <= STILL) else { return Ok(true) };
+    Ok(state.engine().nodes().await?.iter().all(|node| node.started_at > noted))
 }

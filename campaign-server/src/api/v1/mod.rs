@@ -11,7 +11,7 @@
 //! | `schema` | bodies for the OpenAPI document |
 
 mod campaigns;
-mod check;
+pub(crate) mod check;
 mod contacts;
 mod dialect;
 mod dnc;

@@ -1,13 +1,11 @@
 //! Progress and executions.
 
-use super::campaigns::{Reply, in_query};
+use super::campaigns::{Reply, in_query_said};
 use super::extract::{Own, Params};
 use super::present;
 use super::schema::{ExecutionList, ProgressObject};
-use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::State;
-use axum::http::StatusCode;
 use campaign_core::Result;
 use campaign_core::campaign::CampaignRecord;
 use campaign_core::contact::{Contact, Variables};
@@ -78,8 +76,7 @@ pub(crate) async fn executions(State(state): State<AppState>, own: Own, params: 
     }
     arguments.insert("campaign_id".to_owned(), own.id().0.into());
     window.arguments(&mut arguments);
-    let query = wire::execution_query(arguments)
-        .map_err(|error| Fault { fields: Vec::new(), ..in_query(error).status(StatusCode::BAD_REQUEST) })?;
+    let query = wire::execution_query(arguments).map_err(in_query_said)?;
     let page = state.engine().executions(query).await?;
     let templates = TemplateSet::compile(&own.record.spec).ok();
     let shown: Vec<Value> = with_contacts(&state, page.items)

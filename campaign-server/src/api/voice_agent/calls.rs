@@ -4,7 +4,7 @@ use super::campaigns::all;
 use super::executions::{newest, with_contacts};
 use super::schema::{AgentCallEnvelope, AgentCallInput, AgentCallStarted, AgentCalls};
 use super::spec::{self, KEY, Purpose, bare};
-use super::{Reply, ids, present, single};
+use super::{Reply, ids, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
 use crate::api::v1::error::FastApi;
@@ -34,7 +34,7 @@ pub(crate) async fn outbound(State(state): State<AppState>, Caller(principal, _)
             config.insert(name.to_owned(), value.clone());
         }
     }
-    let sent = single::send(&state, &principal, Purpose::Call, "voice", to, config).await?;
+    let sent = super::send(&state, &principal, Purpose::Call, "voice", to, config).await?;
     Ok(axum::Json(json!({
         "success": true,
         "call_sid": sent.reference(),

@@ -69,10 +69,11 @@ pub(super) fn rows(numbers: Option<&Value>, name: &'static str) -> Result<Vec<Ob
     ),
     responses((status = 200, description = "All of them", body = AgentCampaigns)))]
 pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Caller<FastApi>, params: Params) -> Reply {
+    let kind = params.one_of("campaign_type", present::KINDS)?;
+    let status = params.one_of("status", present::STATUSES)?;
     let mut records = all(&state, &principal, &[Purpose::Campaign]).await?;
     records.retain(|record| {
-        params.text("campaign_type").is_none_or(|kind| present::kind(record) == kind)
-            && params.text("status").is_none_or(|status| present::status(record.status) == status)
+        kind.is_none_or(|kind| present::kind(record) == kind) && status.is_none_or(|status| present::status(record.status) == status)
     });
     let counted = owned::counted(&state, records).await?;
     let shown: Vec<Value> = counted.iter().map(|(record, progress)| present::campaign(record, progress)).collect();

@@ -2,7 +2,7 @@
 
 use super::schema::{AgentConversationEnvelope, AgentConversations, AgentMessageInput, AgentMessageSent};
 use super::spec::{KEY, Purpose, bare, is_whatsapp};
-use super::{Reply, ids, single};
+use super::{Reply, ids};
 use crate::api::owned::{self, moment};
 use crate::api::request::{Body, Caller, Params, given, wrong};
 use crate::api::v1::error::FastApi;
@@ -36,7 +36,7 @@ pub(crate) async fn send(State(state): State<AppState>, Caller(principal, _): Ca
     let (from, to, message) = (text("from")?, text("to")?, text("body")?);
     let kind = if is_whatsapp(from) || is_whatsapp(to) { "whatsapp" } else { "sms" };
     let config = Object::from_iter([("fromNumber".to_owned(), bare(from).into()), ("messageBody".to_owned(), message.into())]);
-    let sent = single::send(&state, &principal, Purpose::Message, kind, to, config).await?;
+    let sent = super::send(&state, &principal, Purpose::Message, kind, to, config).await?;
     Ok(axum::Json(json!({
         "success": true,
         "message_sid": sent.reference(),

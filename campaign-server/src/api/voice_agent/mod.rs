@@ -10,12 +10,14 @@
 //! | `spec`, `present`, `ids` | from bodies to specs; from records to answers; ids of 24 digits |
 //! | `campaigns`, `moves`, `executions` | campaigns; start, pause, schedule; what was sent |
 //! | `lists`, `list_contacts`, `uploads` | contact lists, who is on them, files |
-//! | `single`, `messages`, `calls`, `scheduled` | campaigns of one contact; messages, calls, calls at a time |
+//! | `messages`, `calls`, `scheduled` | campaigns of one contact; messages, calls, calls at a time |
+//! | `chat` | a conversation with the assistant in a browser |
 //! | `phones`, `twilio` | numbers, and what Twilio calls |
 //! | `schema` | bodies for the OpenAPI document |
 
 mod calls;
 mod campaigns;
+mod chat;
 mod executions;
 mod ids;
 mod list_contacts;
@@ -26,20 +28,44 @@ mod phones;
 mod present;
 mod scheduled;
 mod schema;
-mod single;
 mod spec;
 mod twilio;
 mod uploads;
 
+use super::single;
 use super::v1::error::FastApi;
-use super::{callbacks, files, protected, protected_with};
+use super::{callbacks, files, protected, protected_with, relay};
+use crate::auth::Principal;
+use crate::error::Fault;
 use crate::openapi::add_failures;
 use crate::state::AppState;
+use campaign_core::wire::Object;
+use serde_json::Value;
+use spec::{Given, Purpose};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What handlers of this API answer. Its errors are those of API 1, which comes from the same kind of framework.
 type Reply = Result<axum::Json<serde_json::Value>, super::v1::error::Fail>;
+
+/// Sends one message, or begins one call, and waits until the provider has it.
+///
+/// # Errors
+/// 422 for a number that is none, 400 when it may not be contacted or the provider does not take it.
+async fn send(
+    state: &AppState,
+    principal: &Principal,
+    purpose: Purpose,
+    kind: &str,
+    to: &str,
+    config: Object,
+) -> Result<single::Sent, Fault> {
+    let name = format!("{} by API", if purpose == Purpose::Call { "Call" } else { "Message" });
+    let spec = spec::make(Given { purpose, name: &name, kind, config, organization: principal.organization })?;
+    let row = Object::from_iter([("phone_number".to_owned(), Value::from(spec::bare(to)))]);
+    let record = single::begin(state, spec, row, "to").await?;
+    single::handed_over(state, record).await
+}
 
 pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let options = state.options();
@@ -65,12 +91,17 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(phones::register))
         .routes(routes!(phones::list))
         .routes(routes!(scheduled::list, scheduled::create))
-        .routes(routes!(scheduled::get, scheduled::delete));
+        .routes(routes!(scheduled::get, scheduled::delete))
+        .routes(routes!(chat::list, chat::start))
+        .routes(routes!(chat::end))
+        .routes(routes!(chat::delete));
+    // A WebSocket says itself who is there, after it was opened: a refused upgrade has no close code.
+    let sockets = OpenApiRouter::new().routes(routes!(chat::socket::plain)).routes(routes!(chat::socket::named));
     let uploads = OpenApiRouter::new().routes(routes!(uploads::numbers)).routes(routes!(uploads::add)).routes(routes!(uploads::remove));
     // These prove themselves by Twilio's signature, which the dialer looks at.
-    let hooks = callbacks::limited(OpenApiRouter::new().routes(routes!(twilio::callback)), state);
+    let hooks = callbacks::limited(OpenApiRouter::new().routes(routes!(twilio::callback)).routes(routes!(relay::stream)), state);
     let uploads = protected_with::<FastApi>(uploads, state, files::MOST + (1 << 20), options.upload_timeout, |routes| routes);
-    let mut all = protected::<FastApi>(ordinary, state).merge(uploads).merge(hooks);
+    let mut all = protected::<FastApi>(ordinary, state).merge(uploads).merge(hooks).merge(sockets);
     add_failures(all.get_openapi_mut(), "Detail", "ValidationError");
     all
 }

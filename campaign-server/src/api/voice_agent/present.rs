@@ -3,12 +3,18 @@
 use super::ids;
 use super::spec::{self, KEY};
 use crate::api::owned::{self, moment};
+pub(super) use crate::api::single::reference;
 use crate::auth::of_spec;
 use campaign_core::campaign::{CampaignRecord, CampaignStatus, CampaignType};
 use campaign_core::contact::Contact;
 use campaign_core::event::Progress;
 use campaign_core::outcome::{Attempt, Channel};
 use serde_json::{Value, json};
+
+/// The types of campaigns.
+pub(super) const KINDS: &[&str] = &["voice", "sms", "whatsapp"];
+/// The statuses of campaigns.
+pub(super) const STATUSES: &[&str] = &["draft", "scheduled", "running", "paused", "completed", "failed"];
 
 /// The status of a campaign: what was cancelled is completed in this API.
 pub(super) fn status(status: CampaignStatus) -> &'static str {
@@ -100,11 +106,6 @@ pub(super) fn execution(attempt: &Attempt, record: &CampaignRecord, contact: Opt
         "executed_at": at,
         "created_at": moment(attempt.claimed_at),
     })
-}
-
-/// The provider's reference of an attempt.
-pub(super) fn reference(attempt: &Attempt) -> Option<&str> {
-    attempt.outcome.as_ref().and_then(|outcome| outcome.provider_ref.as_deref()).or(attempt.provider_ref.as_deref())
 }
 
 /// Where an attempt comes from.

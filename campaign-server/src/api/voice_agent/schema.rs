@@ -523,3 +523,64 @@ pub(crate) struct AgentScheduledCall {
     #[schema(value_type = Object)]
     scheduled_call: Value,
 }
+
+/// A conversation with the assistant to be begun.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "system_prompt": "You are the receptionist of a practice." }))]
+#[expect(dead_code, reason = "describes the body; it is read in `chat`")]
+pub(crate) struct AgentChatInput {
+    /// What the assistant is told.
+    #[schema(max_length = 20000)]
+    system_prompt: Option<String>,
+    /// What the conversation is about.
+    #[schema(max_length = 20000)]
+    agenda: Option<String>,
+    /// Which model understands speech, where the server has speech.
+    #[schema(max_length = 200)]
+    stt_model: Option<String>,
+    /// Which voice answers, where the server has speech.
+    #[schema(max_length = 200)]
+    tts_voice: Option<String>,
+}
+
+/// What a conversation is about, and what it sounds like.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentChatConfig {
+    #[schema(required)]
+    system_prompt: Option<String>,
+    #[schema(required)]
+    agenda: Option<String>,
+    #[schema(required)]
+    stt_model: Option<String>,
+    #[schema(required)]
+    tts_voice: Option<String>,
+}
+
+/// A conversation with the assistant.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentChat {
+    #[schema(format = "uuid")]
+    session_id: String,
+    /// `active` or `ended`.
+    status: String,
+    config: AgentChatConfig,
+    created_at: String,
+    #[schema(required)]
+    ended_at: Option<String>,
+}
+
+/// A conversation that was begun.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentChatStarted {
+    success: bool,
+    message: String,
+    #[serde(flatten)]
+    session: AgentChat,
+}
+
+/// Conversations with the assistant.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentChats {
+    success: bool,
+    sessions: Vec<AgentChat>,
+}

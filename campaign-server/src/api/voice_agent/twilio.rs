@@ -5,6 +5,7 @@
 //! called.
 
 use crate::api::callbacks;
+use crate::api::direct::schema::TwilioForm;
 use crate::state::AppState;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -21,7 +22,7 @@ const REFUSAL: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response><Reject
 /// Takes a callback of Twilio: `sms`, `whatsapp`, `incoming`, `status`, `amd-status`, and whatever the dialer has told Twilio to call.
 #[utoipa::path(post, path = "/webhooks/twilio/{name}", operation_id = "twilio_callback", tag = "callbacks", security(()),
     params(("name" = String, Path, description = "What it is about")),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = TwilioForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is taken: TwiML for messages and calls, JSON for statuses"),
         (status = 204, description = "It is taken"),

@@ -122,6 +122,8 @@ const NEVER_NULL: &[&str] = &[
     "name",
     "status",
     "priority",
+    "campaign_type",
+    "company_id",
     "calls_per_day",
     "calling_hours_start",
     "calling_hours_end",

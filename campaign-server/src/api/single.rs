@@ -1,18 +1,15 @@
 //! Campaigns of one contact: a message or a call that is sent at once.
 
-use super::campaigns::{add, refused};
-use super::present;
-use super::spec::{self, Given, Purpose};
-use crate::api::owned;
-use crate::auth::Principal;
+use super::owned;
 use crate::error::Fault;
 use crate::state::AppState;
 use axum::http::StatusCode;
-use campaign_core::campaign::CampaignRecord;
+use campaign_core::campaign::{CampaignRecord, CampaignSpec};
 use campaign_core::contact::{Contact, ContactStatus, Owner};
+use campaign_core::import::ImportOptions;
 use campaign_core::outcome::Attempt;
 use campaign_core::wire::Object;
-use serde_json::Value;
+use campaign_core::{Error, Kind};
 use std::time::Duration;
 
 /// How long is waited for the provider's reference.
@@ -21,19 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// What became of a single message or call by now.
-pub(super) struct Sent {
-    pub(super) record: CampaignRecord,
-    pub(super) attempt: Option<Attempt>,
+pub(crate) struct Sent {
+    pub(crate) record: CampaignRecord,
+    pub(crate) attempt: Option<Attempt>,
 }
 
 impl Sent {
     /// The provider's reference.
-    pub(super) fn reference(&self) -> Option<&str> {
-        self.attempt.as_ref().and_then(present::reference)
+    pub(crate) fn reference(&self) -> Option<&str> {
+        self.attempt.as_ref().and_then(reference)
     }
 
     /// As Twilio calls it; `queued` while nothing is known.
-    pub(super) fn status(&self) -> &'static str {
+    pub(crate) fn status(&self) -> &'static str {
         match self.attempt.as_ref().and_then(Attempt::disposition) {
             Some(ending) => ending.as_str(),
             None if self.reference().is_some() => "initiated",
@@ -42,37 +39,48 @@ impl Sent {
     }
 }
 
-/// Sends one message, or begins one call, and waits until the provider has it.
+/// The provider's reference of an attempt.
+pub(crate) fn reference(attempt: &Attempt) -> Option<&str> {
+    attempt.outcome.as_ref().and_then(|outcome| outcome.provider_ref.as_deref()).or(attempt.provider_ref.as_deref())
+}
+
+/// What the engine finds wrong with a campaign that a caller knows nothing of.
+fn refused(error: Error) -> Fault {
+    match error.kind() {
+        Kind::State | Kind::Invalid => Fault::refused(error.message()),
+        _ => error.into(),
+    }
+}
+
+/// Creates and starts a campaign for one contact. `field` is where the body has the number.
 ///
 /// # Errors
-/// 422 for a number that is none, 400 when it may not be contacted or the provider does not take it.
-pub(super) async fn send(
-    state: &AppState,
-    principal: &Principal,
-    purpose: Purpose,
-    kind: &str,
-    to: &str,
-    config: Object,
-) -> Result<Sent, Fault> {
+/// 422 for a number that is none, 400 when it may not be contacted.
+pub(crate) async fn begin(state: &AppState, spec: CampaignSpec, row: Object, field: &str) -> Result<CampaignRecord, Fault> {
     let engine = state.engine();
-    let name = format!("{} by API", if purpose == Purpose::Call { "Call" } else { "Message" });
-    let spec = spec::make(Given { purpose, name: &name, kind, config, organization: principal.organization })?;
     let record = engine.create_campaign(spec).await.map_err(refused)?;
-    let row = Object::from_iter([("phone_number".to_owned(), Value::from(spec::bare(to)))]);
-    let report = add(state, record.id, vec![row]).await?;
+    let options = ImportOptions { default_region: state.options().default_region.clone(), ..ImportOptions::default() };
+    let report = engine.add_contacts(record.id, vec![row], options).await.map_err(refused)?;
     if report.imported == 0 {
         // Nobody is there to be contacted, so nothing is left behind.
         engine.delete_campaign(record.id).await?;
         return Err(match report.errors.first() {
-            Some(error) => crate::api::request::wrong("body", "to", error.reason.clone()),
+            Some(error) => super::request::wrong("body", field, error.reason.clone()),
             None => Fault::refused("The number is on the do-not-contact list"),
         });
     }
-    engine.start(record.id).await.map_err(refused)?;
+    engine.start(record.id).await.map_err(refused)
+}
+
+/// Waits until the provider has the message or call.
+///
+/// # Errors
+/// 400 when the provider does not take it, or it may not be sent after all.
+pub(crate) async fn handed_over(state: &AppState, record: CampaignRecord) -> Result<Sent, Fault> {
     let mut waited = Duration::ZERO;
     loop {
         let attempt = owned::attempts(state, record.id, 1, |_| true).await?.into_iter().next();
-        let known = attempt.as_ref().is_some_and(|attempt| present::reference(attempt).is_some() || attempt.disposition().is_some());
+        let known = attempt.as_ref().is_some_and(|attempt| reference(attempt).is_some() || attempt.disposition().is_some());
         if !known && waited < PATIENCE {
             // Not carried out for a reason of its own: a gate closed meanwhile.
             if let Some(contact) = contact(state, &record).await?
@@ -87,7 +95,7 @@ pub(super) async fn send(
         }
         if let Some(attempt) = &attempt
             && let Some(outcome) = &attempt.outcome
-            && present::reference(attempt).is_none()
+            && reference(attempt).is_none()
             && !outcome.disposition.is_success()
         {
             // The provider did not take it at all.
@@ -99,6 +107,6 @@ pub(super) async fn send(
 }
 
 /// The one contact of such a campaign.
-async fn contact(state: &AppState, record: &CampaignRecord) -> Result<Option<Contact>, Fault> {
+pub(crate) async fn contact(state: &AppState, record: &CampaignRecord) -> Result<Option<Contact>, Fault> {
     Ok(owned::newest(state, Owner::Campaign(record.id), 1).await?.into_iter().next())
 }

@@ -1,0 +1,247 @@
+//! Single messages and the assistant on the telephone: what waits and is taken back, what Twilio sends, and the WebSocket of its relay.
+
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod support;
+
+use campaign_core::Engine;
+use campaign_core::assistant::{Line, ScriptedAssistant};
+use campaign_core::dialer::twilio::{TwilioConfig, TwilioDialer};
+use campaign_core::dialer::{CallbackRequest, Callbacks, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
+use campaign_core::engine::ConversationQuery;
+use campaign_core::outcome::Outcome;
+use campaign_core::store::{AttemptQuery, MemoryStore, Paging};
+use campaign_server::auth::Scope;
+use campaign_tests::vendors::twilio::{ACCOUNT, TOKEN, signed};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::Server;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+const BASE: &str = "https://calls.example.org/callbacks";
+const PERSON: &str = "+12125550123";
+const OURS: &str = "+12125550100";
+
+/// Calls that last until the test ends them, with Twilio's callbacks.
+struct Carrier {
+    twilio: TwilioDialer,
+    over: watch::Sender<bool>,
+}
+
+#[campaign_core::async_trait]
+impl Dialer for Carrier {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, request: DialRequest, context: DialContext) -> Result<Outcome, DialError> {
+        let reference = format!("CA{}", request.attempt_id);
+        context.placed(reference.clone()).await.map_err(DialError::InDoubt)?;
+        let mut over = self.over.subscribe();
+        drop(over.wait_for(|over| *over).await);
+        Ok(Outcome::answered(12).with_provider_ref(reference))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::Unknown)
+    }
+
+    fn callbacks(&self) -> Option<&dyn Callbacks> {
+        self.twilio.callbacks()
+    }
+}
+
+async fn server(assistant: Option<Arc<ScriptedAssistant>>) -> (Server, watch::Sender<bool>) {
+    let config = TwilioConfig::new(ACCOUNT, TOKEN).from_number(OURS).public_base_url(BASE);
+    let over = watch::Sender::new(false);
+    let dialer = Carrier { twilio: TwilioDialer::new(config).unwrap(), over: over.clone() };
+    // The carrier takes one call or message at a time.
+    let mut builder = Engine::builder().store(MemoryStore::new()).dialer(dialer).options(|options| options.max_in_flight = Some(1));
+    if let Some(assistant) = assistant {
+        builder = builder.shared_assistant(assistant);
+    }
+    (Server::over(builder.build().await.unwrap(), None, |_| {}).await, over)
+}
+
+/// Opens the relay's WebSocket as Twilio does, or says with which status it was refused.
+async fn opened(server: &Server, url: &str) -> Result<WebSocketStream<TcpStream>, u16> {
+    let request: CallbackRequest = signed(url, &[]);
+    let signature = request.header("x-twilio-signature").unwrap().to_owned();
+    let path = url.splitn(4, '/').nth(3).unwrap();
+    match server.try_socket(&format!("/{path}"), &[("x-twilio-signature", &signature)]).await {
+        Ok(socket) => Ok(socket),
+        Err(Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn next(socket: &mut WebSocketStream<TcpStream>) -> Result<Value, u16> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+            Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Err(1006),
+        }
+    }
+}
+
+async fn say(socket: &mut WebSocketStream<TcpStream>, frame: Value) {
+    socket.send(Message::text(frame.to_string())).await.unwrap();
+}
+
+fn setup(attempt: &str) -> Value {
+    json!({ "type": "setup", "sessionId": "VX1", "callSid": "CA1", "from": OURS, "to": PERSON, "direction": "outbound-api",
+            "customParameters": { "attempt": attempt } })
+}
+
+/// Calls one number; the call goes on.
+async fn call(server: &Server, key: &str) -> (i64, String) {
+    let body = json!({ "from_phone_number": OURS, "to_phone_number": PERSON, "assistant_id": 1, "welcome_message": "Hi, this is Eva.",
+                       "agenda": "Whether Monday suits." });
+    let answer = server.call(key, "POST", "/calls/initiate", Some(&body)).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let attempt = server.engine.executions(AttemptQuery::default()).await.unwrap().items[0].id;
+    (answer.json()["campaign_id"].as_i64().unwrap(), attempt.to_string())
+}
+
+#[tokio::test]
+async fn an_assistant_talks_on_the_telephone() {
+    let assistant = Arc::new(ScriptedAssistant::new());
+    let (server, over) = server(Some(assistant.clone())).await;
+    let key = server.key(Scope::Write, Some(1)).await;
+    let (campaign, attempt) = call(&server, &key).await;
+    // Where the documents have it, and where the dialer looks for it.
+    for url in ["wss://calls.example.org/webhooks/twilio/stream", "wss://calls.example.org/callbacks/twilio/relay"] {
+        let mut socket = opened(&server, url).await.unwrap();
+        say(&mut socket, setup(&attempt)).await;
+        assistant.next([Line::says("On Monday at nine.")]);
+        say(&mut socket, json!({ "type": "prompt", "voicePrompt": "When is it?", "last": true })).await;
+        let mut said = String::new();
+        loop {
+            let frame = next(&mut socket).await.unwrap();
+            said.push_str(frame["token"].as_str().unwrap_or_default());
+            if frame["last"] == true {
+                break;
+            }
+        }
+        assert_eq!(said, "On Monday at nine.");
+        // The assistant ends it.
+        assistant.next([Line::says("Goodbye."), Line::Does("end_call".to_owned(), json!({}))]);
+        say(&mut socket, json!({ "type": "prompt", "voicePrompt": "Bye!", "last": true })).await;
+        let closed = loop {
+            match next(&mut socket).await {
+                Ok(frame) if frame["type"] == "end" => {
+                    assert_eq!(serde_json::from_str::<Value>(frame["handoffData"].as_str().unwrap()).unwrap()["reason"], "end_call");
+                }
+                Ok(_) => {}
+                Err(code) => break code,
+            }
+        };
+        assert_eq!(closed, 1000);
+    }
+    // What was said is part of the conversation; another session adds to it.
+    let conversation =
+        server.engine.conversations(ConversationQuery { limit: 10, ..ConversationQuery::default() }).await.unwrap().remove(0);
+    let said = server.engine.messages(&conversation.key, Paging { offset: 0, limit: 100 }).await.unwrap().items;
+    let texts: Vec<&str> = said.iter().map(|message| message.text.as_str()).collect();
+    assert!(texts.contains(&"When is it?") && texts.contains(&"On Monday at nine."), "{texts:?}");
+    over.send_replace(true);
+    server.engine.wait(campaign_core::id::CampaignId(campaign)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_relay_is_opened_by_the_provider_only() {
+    let (server, _over) = server(Some(Arc::new(ScriptedAssistant::new()))).await;
+    let key = server.key(Scope::Write, Some(1)).await;
+    let good = "wss://calls.example.org/webhooks/twilio/stream";
+    let (_, attempt) = call(&server, &key).await;
+    // Signed for another place, or by nobody.
+    let request = signed("wss://calls.example.org/other", &[]);
+    for signature in [request.header("x-twilio-signature").unwrap(), "", "AAAA"] {
+        for path in ["/webhooks/twilio/stream", "/callbacks/twilio/relay"] {
+            let refused = server.try_socket(path, &[("x-twilio-signature", signature)]).await;
+            assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 403), "{path} with {signature:?}");
+        }
+    }
+    assert!(matches!(server.send("GET", "/webhooks/twilio/stream", &[], "").await.status, 400 | 426));
+    // What is no setup, or of no call.
+    for (frame, code) in [(json!({ "type": "prompt" }), 1008), (setup("999999"), 1008), (setup("x"), 1008)] {
+        let mut socket = opened(&server, good).await.unwrap();
+        say(&mut socket, frame).await;
+        assert_eq!(next(&mut socket).await, Err(code));
+    }
+    // Without an assistant nobody can talk.
+    let (silent, _over) = self::server(None).await;
+    let mut socket = opened(&silent, good).await.unwrap();
+    say(&mut socket, setup(&attempt)).await;
+    assert_eq!(next(&mut socket).await, Err(1011));
+    // A server that stops says so.
+    let mut socket = opened(&server, good).await.unwrap();
+    say(&mut socket, setup(&attempt)).await;
+    server.engine.abort();
+    assert_eq!(next(&mut socket).await, Err(1001));
+}
+
+#[tokio::test]
+async fn messages_of_people_come_in_beside_api_1() {
+    let (server, _over) = server(None).await;
+    let operator = server.key(Scope::Read, None).await;
+    let fields =
+        [("AccountSid", ACCOUNT), ("MessageSid", "SM00000000000000000000000000000001"), ("From", PERSON), ("To", OURS), ("Body", "Hello?")];
+    let path = "/webhooks/sms/twilio";
+    let good = signed(&format!("https://calls.example.org{path}"), &fields);
+    let post = async |path: &str, request: &CallbackRequest| {
+        let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        server.send("POST", path, &headers, request.body.clone()).await
+    };
+    for _ in 0..2 {
+        let answer = post(path, &good).await;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        assert!(String::from_utf8(answer.body).unwrap().contains("<Response>"));
+    }
+    let found = server.call(&operator, "GET", "/api/messages", None).await.json();
+    assert_eq!(found["messages"][0]["conversation"].as_array().unwrap().len(), 1, "the same message twice is one: {found:#}");
+    let forged =
+        CallbackRequest { body: String::from_utf8(good.body.clone()).unwrap().replace("0001", "0002").into_bytes(), ..good.clone() };
+    assert_eq!(post(path, &forged).await.status, 403);
+    assert_eq!(post("/webhooks/sms/vonage", &good).await.status, 404);
+    let broken = signed(&format!("https://calls.example.org{path}"), &[("AccountSid", ACCOUNT), ("Body", "x")]);
+    assert_eq!(post(path, &broken).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_message_that_waits_is_taken_back() {
+    let (server, over) = server(None).await;
+    let (key, other) = (server.key(Scope::Write, Some(1)).await, server.key(Scope::Write, Some(2)).await);
+    let body = json!({ "from_phone_number": OURS, "to_phone_number": PERSON, "message": "Hello" });
+    let sent = server.call(&key, "POST", "/sms/send", Some(&body)).await.json()["message_id"].as_str().unwrap().to_owned();
+    let status =
+        async |id: &str| server.call(&key, "GET", &format!("/sms/{id}/status"), None).await.json()["status"].as_str().unwrap().to_owned();
+    while status(&sent).await != "sending" {
+        tokio::task::yield_now().await;
+    }
+    // One that is being sent is not taken back.
+    let refused = server.call(&key, "DELETE", &format!("/sms/{sent}"), None).await;
+    assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some("The message cannot be cancelled; it is sending")));
+    assert_eq!(server.call(&other, "GET", &format!("/sms/{sent}/status"), None).await.status, 404);
+    assert_eq!(server.call(&other, "DELETE", &format!("/sms/{sent}"), None).await.status, 404);
+    // The carrier takes one at a time, so the next one waits.
+    for (method, path) in [("POST", "/sms/cancel/"), ("DELETE", "/sms/")] {
+        let waits = server.call(&key, "POST", "/sms/send", Some(&body)).await.json()["message_id"].as_str().unwrap().to_owned();
+        let queue = server.call(&key, "GET", "/sms/queue/stats", None).await.json()["queues"]["engine"].clone();
+        assert_eq!((&queue["pending"], &queue["active"]), (&json!(1), &json!(1)));
+        let back = server.call(&key, method, &format!("{path}{waits}"), None).await;
+        assert_eq!(back.status, 200, "{}", String::from_utf8_lossy(&back.body));
+        assert_eq!((back.json()["previous_status"].as_str(), back.json()["new_status"].as_str()), (Some("queued"), Some("cancelled")));
+        assert_eq!(status(&waits).await, "cancelled");
+    }
+    over.send_replace(true);
+    while status(&sent).await != "sent" {
+        tokio::task::yield_now().await;
+    }
+}
