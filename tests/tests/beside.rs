@@ -84,7 +84,7 @@ async fn manages_what_another_runs(url: &str) {
         .build()
         .await
         .unwrap();
-    let id = beside.create_campaign(CampaignSpec::call("beside").build().unwrap()).await.unwrap().id;
+    let id = beside.create_campaign(CampaignSpec::call("beside").rate_limit_per_minute(60_000).build().unwrap()).await.unwrap().id;
     let rows = (0..40).map(|index| row(index, json!({}))).collect();
     assert_eq!(beside.import_contacts(id, ImportSource::Rows(rows), ImportOptions::default()).await.unwrap().imported, 40);
     beside.start(id).await.unwrap();
