@@ -104,21 +104,21 @@ async fn channels_are_routed_to_several_carriers() {
         &format!(
             "listen = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\nopen = true\n\
              [[dialer.routed]]\nname = \"voice\"\nchannels = \"call\"\n[dialer.routed.dialer.elevenlabs]\nbase_url = \"{}\"\n\
-             api_key = {{ env = \"AGENTS_KEY\" }}\nwebhook_secrets = [\"{}\"]\nagent_id = \"agent_0123\"\n\
+             api_key = \"{}\"\nwebhook_secrets = [\"{}\"]\nagent_id = \"agent_0123\"\n\
              agent_phone_number_id = \"phnum_0123\"\npoll_seconds = 1\nlookup_lag_seconds = 1\n\
              [[dialer.routed]]\nname = \"text\"\nchannels = [\"sms\"]\n[dialer.routed.dialer.twilio]\naccount_sid = \"{}\"\n\
              auth_token = \"{}\"\nfrom_number = \"{OURS}\"\napi_base = \"{}\"\n",
             agents.url(),
+            elevenlabs::KEY,
             elevenlabs::SECRET,
             twilio::ACCOUNT,
             twilio::TOKEN,
             vendor.url()
         ),
     );
-    let mut command = desk.command(&["config", "check", "--json"]);
-    let checked = command_support::Said::from(command.env("AGENTS_KEY", elevenlabs::KEY).output().unwrap());
+    let checked = desk.campaign(&["config", "check", "--json"]);
     assert!(checked.code == 0 && !checked.out.contains(elevenlabs::KEY) && !checked.out.contains(elevenlabs::SECRET), "{checked:?}");
-    let (_server, _) = desk.serve_with(&[], &[("AGENTS_KEY", elevenlabs::KEY)]);
+    let (_server, _) = desk.serve(&[]);
     let (calls, texts) = (reach(&desk, call(), "+12025550143").await, reach(&desk, text(), "+12025550144").await);
     only(&calls, &["answered"]);
     only(&texts, &["delivered", "sent"]);
