@@ -51,6 +51,8 @@ export interface EngineOptions {
   eventBuffer?: number
   /** Whether messages to and from people are kept as conversations. Default true. */
   conversations?: boolean
+  /** Whether this process executes campaigns. With `false` it stands beside the nodes: it imports, starts, pauses and watches, and they dial. Default true. */
+  executes?: boolean
   /** Seed of retry jitter. Default 0. */
   seed?: number
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod config;
 pub mod error;
 pub mod idempotency;
 pub mod limits;

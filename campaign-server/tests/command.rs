@@ -44,10 +44,10 @@ fn a_server_is_started_used_and_stopped_and_its_keys_are_managed_beside_it() {
 
     // Nobody could call yet, so a public address is refused; so is an open server there.
     let refused = campaign(&["serve", "--listen", "0.0.0.0:0"], &store);
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("campaign keys create"), "{}", text(&refused.stderr));
     let refused = campaign(&["serve", "--listen", "0.0.0.0:0", "--open"], &store);
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
 
     let created = campaign(&["keys", "create", "--name", "test", "--scope", "read", "--organization", "1"], &store);
     let key = text(&created.stdout).trim().to_owned();
@@ -81,7 +81,7 @@ fn a_server_is_started_used_and_stopped_and_its_keys_are_managed_beside_it() {
     let revoked = campaign(&["keys", "revoke", keys[0]["id"].as_str().unwrap()], &store);
     assert!(revoked.status.success());
     assert_eq!(status(&address, &key), 401, "a revoked key is refused at once");
-    assert_eq!(campaign(&["keys", "revoke", "nobody"], &store).status.code(), Some(1));
+    assert_eq!(campaign(&["keys", "revoke", "nobody"], &store).status.code(), Some(3));
     assert_eq!(campaign(&["keys", "create"], &store).status.code(), Some(2));
 
     // A service manager stops it.
@@ -105,7 +105,7 @@ async fn webhooks_are_managed_and_deliveries_checked() {
     assert!(listed[0].get("secret").is_none());
     assert!(text(&campaign(&["webhooks", "list"], &store).stdout).contains("https://example.com/hook"));
     for refused in [["--url", "http://example.com"], ["--url", "https://127.0.0.1/"]] {
-        assert_eq!(campaign(&[&["webhooks", "create"], &refused[..]].concat(), &store).status.code(), Some(1));
+        assert_eq!(campaign(&[&["webhooks", "create"], &refused[..]].concat(), &store).status.code(), Some(2));
     }
     assert_eq!(campaign(&["webhooks", "create", "--url", "https://example.com", "--event", "call"], &store).status.code(), Some(2));
 
@@ -122,10 +122,10 @@ async fn webhooks_are_managed_and_deliveries_checked() {
     let genuine = check("evt_1");
     assert!(genuine.status.success() && text(&genuine.stdout).trim() == "genuine", "{}", text(&genuine.stderr));
     let forged = check("evt_2");
-    assert!(forged.status.code() == Some(1) && text(&forged.stderr).contains("does not fit"), "{}", text(&forged.stderr));
+    assert!(forged.status.code() == Some(2) && text(&forged.stderr).contains("does not fit"), "{}", text(&forged.stderr));
 
     assert!(campaign(&["webhooks", "dead", id], &store).status.success());
     assert!(campaign(&["webhooks", "replay", id], &store).status.success());
     assert!(campaign(&["webhooks", "delete", id], &store).status.success());
-    assert_eq!(campaign(&["webhooks", "delete", id], &store).status.code(), Some(1));
+    assert_eq!(campaign(&["webhooks", "delete", id], &store).status.code(), Some(3));
 }

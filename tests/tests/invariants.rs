@@ -60,7 +60,6 @@ const NOT_IN_THE_SERVER: &[&str] = &[
     "aws-lc-sys",
     "campaign-tests",
     "criterion",
-    "indicatif",
     "insta",
     "jsonschema",
     "native-tls",

@@ -4,11 +4,13 @@ use super::Engine;
 use super::core::Core;
 use crate::assistant::Assistant;
 use crate::campaign::CampaignKind;
-use crate::dialer::Dialer;
+use crate::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use crate::executor::{Executor, TokioExecutor};
+use crate::outcome::Outcome;
 use crate::policy::limits::Rate;
 use crate::store::ContactStore;
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
+use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,13 @@ pub struct EngineOptions {
     pub seed: u64,
     /// Whether messages that campaigns send become part of conversations, so that replies find their campaign. Default true.
     pub conversations: bool,
+    /// Whether this process executes campaigns, that is, whether it is a node. Default true.
+    ///
+    /// With `false` it stands beside the nodes on the same store: it creates, imports, starts, pauses, suppresses, explains and watches, but
+    /// claims nothing, dials nothing, recovers nothing, starts nothing that is scheduled and answers nobody; the nodes do. It holds no lease,
+    /// so [`Engine::nodes`] does not list it, and it needs no dialer. What it explains knows the limits of the account only when it is
+    /// given the nodes' dialer.
+    pub executes: bool,
 }
 
 impl Default for EngineOptions {
@@ -58,6 +67,7 @@ impl Default for EngineOptions {
             event_buffer: 4096,
             seed: 0,
             conversations: true,
+            executes: true,
         }
     }
 }
@@ -87,7 +97,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Who places calls and sends messages. Required.
+    /// Who places calls and sends messages. Required where [`EngineOptions::executes`] is true.
     #[must_use]
     pub fn dialer(self, dialer: impl Dialer) -> Self {
         self.shared_dialer(Arc::new(dialer))
@@ -134,14 +144,19 @@ impl EngineBuilder {
         self
     }
 
-    /// Registers the node on the store and starts it. Campaigns that were running go on.
+    /// Registers the node on the store and starts it. Campaigns that were running go on. Where [`EngineOptions::executes`] is false, there is
+    /// no node, and nothing but what watches the store starts.
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] when the store or the dialer is missing or a setting is out of range, or there is neither an
     /// executor nor a tokio runtime; whatever the store reports.
     pub async fn build(self) -> Result<Engine> {
         let store = self.store.ok_or_else(|| Error::invalid("store", "an engine needs a store; give one with `.store(...)`"))?;
-        let dialer = self.dialer.ok_or_else(|| Error::invalid("dialer", "an engine needs a dialer; give one with `.dialer(...)`"))?;
+        let dialer = match self.dialer {
+            Some(dialer) => dialer,
+            None if !self.options.executes => Arc::new(NoDialer) as Arc<dyn Dialer>,
+            None => return Err(Error::invalid("dialer", "an engine needs a dialer; give one with `.dialer(...)`")),
+        };
         let executor = match self.executor {
             Some(executor) => executor,
             None => Arc::new(TokioExecutor::current().ok_or_else(|| {
@@ -155,6 +170,24 @@ impl EngineBuilder {
             return Err(Error::invalid("batch", "must be at least 1"));
         }
         Core::start(store, dialer, executor, self.options, self.kinds, self.assistant).await
+    }
+}
+
+/// Stands where the dialer of an engine would be that dials nothing.
+struct NoDialer;
+
+#[async_trait]
+impl Dialer for NoDialer {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, _: DialRequest, _: DialContext) -> Result<Outcome, DialError> {
+        Err(DialError::Transient(Error::new(Kind::State, "this process does not execute campaigns")))
+    }
+
+    async fn find(&self, _: FindRequest) -> Result<Found> {
+        Ok(Found::Unknown)
     }
 }
 

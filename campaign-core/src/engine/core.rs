@@ -142,6 +142,7 @@ impl Core {
     ) -> Result<Engine> {
         let (ended, outcomes) = mpsc::unbounded_channel();
         let capabilities = dialer.capabilities();
+        let executes = options.executes;
         let limited = capabilities.calls_per_second.is_some() || capabilities.max_concurrent.is_some();
         let core = Arc::new(Core {
             account: capabilities.account.clone().or_else(|| limited.then(|| Arc::from("default"))),
@@ -164,30 +165,39 @@ impl Core {
             throttled_until: Mutex::new(None),
             admission: RwLock::new(()),
             mailboxes: Mailboxes::default(),
-            assistant,
+            // Only a node answers people.
+            assistant: assistant.filter(|_| executes),
             answering: Mutex::default(),
             ended,
             in_flight: AtomicUsize::new(0),
             landed: Notify::new(),
         });
-        node::register(&core).await?;
-        core.spawn(settler::settle_outcomes(Arc::clone(&core), outcomes));
-        core.spawn(node::keep_lease(Arc::clone(&core)));
-        core.spawn(recover::take_over(Arc::clone(&core)));
-        core.spawn(super::starts::finish_cancellations(Arc::clone(&core)));
+        if executes {
+            core.execute(outcomes).await?;
+        }
         core.spawn(super::events::pump(Arc::clone(&core)));
-        core.spawn(run::run(Arc::clone(&core)));
-        if core.dialer.callbacks().is_some() {
-            core.spawn(callbacks::collect(Arc::clone(&core)));
-        }
-        if core.assistant.is_some() {
-            core.spawn(inbound::keep_answering(Arc::clone(&core)));
-        }
         if let Some(wakes) = core.store.wakes() {
             core.spawn(super::events::heed(Arc::clone(&core), wakes));
         }
         let alive = Arc::new(StopOnDrop(Arc::clone(&core)));
         Ok(Engine { core, _alive: alive })
+    }
+
+    /// Makes this process a node: it takes a lease, and everything that claims, dials, recovers, starts and answers begins.
+    async fn execute(self: &Arc<Self>, outcomes: mpsc::UnboundedReceiver<Ended>) -> Result<()> {
+        node::register(self).await?;
+        self.spawn(settler::settle_outcomes(Arc::clone(self), outcomes));
+        self.spawn(node::keep_lease(Arc::clone(self)));
+        self.spawn(recover::take_over(Arc::clone(self)));
+        self.spawn(super::starts::finish_cancellations(Arc::clone(self)));
+        self.spawn(run::run(Arc::clone(self)));
+        if self.dialer.callbacks().is_some() {
+            self.spawn(callbacks::collect(Arc::clone(self)));
+        }
+        if self.assistant.is_some() {
+            self.spawn(inbound::keep_answering(Arc::clone(self)));
+        }
+        Ok(())
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -88,7 +88,7 @@ impl Engine {
         self.core.now()
     }
 
-    /// Live nodes on the store, with the attempts each holds.
+    /// Live nodes on the store, with the attempts each holds. An engine that does not execute ([`EngineOptions::executes`]) is none.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -262,6 +262,7 @@ struct OptionsForm {
     event_buffer: Option<usize>,
     seed: Option<u64>,
     conversations: Option<bool>,
+    executes: Option<bool>,
     alone: Option<bool>,
 }
 
@@ -296,6 +297,7 @@ pub fn options(arguments: Object) -> Result<EngineOptions> {
     options.event_buffer = given.event_buffer.unwrap_or(options.event_buffer);
     options.seed = given.seed.unwrap_or(options.seed);
     options.conversations = given.conversations.unwrap_or(options.conversations);
+    options.executes = given.executes.unwrap_or(options.executes);
     Ok(options)
 }
 
@@ -597,8 +599,9 @@ mod tests {
     #[test]
     fn options_keep_the_engines_defaults() {
         assert_eq!(format!("{:?}", options(Object::new()).unwrap()), format!("{:?}", EngineOptions::default()));
-        let given = options(object(json!({"lease": 2.5, "max_rate": {"starts": 20, "per_seconds": 1}, "alone": true}))).unwrap();
-        assert_eq!((given.lease, given.poll_interval), (Duration::from_millis(2500), None));
+        let given =
+            options(object(json!({"lease": 2.5, "max_rate": {"starts": 20, "per_seconds": 1}, "alone": true, "executes": false}))).unwrap();
+        assert_eq!((given.lease, given.poll_interval, given.executes), (Duration::from_millis(2500), None, false));
         assert!(options(object(json!({"lease": -1}))).is_err());
         assert!(options(object(json!({"laese": 1}))).unwrap_err().message().contains("laese"));
         assert_eq!(format!("{:?}", import_options(Object::new()).unwrap()), format!("{:?}", ImportOptions::default()));

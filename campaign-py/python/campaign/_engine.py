@@ -80,6 +80,7 @@ class EngineOptions(TypedDict, total=False):
     doubt_patience: float
     event_buffer: int
     conversations: bool
+    executes: bool
     seed: int
     alone: bool
 

@@ -94,7 +94,7 @@ impl Engine {
     /// [`Engine::callback`].
     ///
     /// It is stored once, however often it is handed in. Opt-out words suppress the number before this returns, mixed campaigns branch on the
-    /// reply, and the assistant answers if the campaign says so.
+    /// reply, and the assistant answers if the campaign says so. An engine that does not execute says nothing back: hand messages to a node.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a message without an id, or on the channel of calls; when the store fails: hand it in again.
@@ -106,7 +106,7 @@ impl Engine {
     /// their last message.
     ///
     /// # Errors
-    /// [`Kind::State`] when it must not be sent or the dialer cannot, [`Kind::Conflict`] when a message with this key was begun before,
+    /// [`Kind::State`] when it must not be sent, the dialer cannot or the engine does not execute, [`Kind::Conflict`] when a message with this key was begun before,
     /// [`Kind::Provider`] when it was not sent or nobody knows; it is not sent again by itself.
     pub async fn send_message(&self, send: SendMessage) -> Result<Message> {
         let core = &self.core;

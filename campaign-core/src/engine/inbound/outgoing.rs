@@ -45,6 +45,9 @@ pub(crate) struct Draft {
 /// # Errors
 /// [`Kind::Conflict`] when it was begun before, [`Kind::State`] when it must not be sent, [`Kind::Provider`] when it was not, or nobody knows.
 pub(crate) async fn send(core: &Arc<Core>, draft: Draft) -> Result<Message> {
+    if !core.options.executes {
+        return Err(Error::new(Kind::State, "this process does not execute campaigns, so it sends nothing; a node does"));
+    }
     if core.dialer.callbacks().is_none() {
         return Err(Error::new(Kind::State, "this dialer sends messages in campaigns only, not in conversations"));
     }

@@ -1,11 +1,9 @@
 //! `campaign keys`.
 
-use crate::StoreArgs;
-use campaign_core::executor::TokioExecutor;
-use campaign_core::store::open_store;
-use campaign_core::{Error, Kind, Result};
+use crate::common::{Done, Session, clock, json_line, line, moment, remark, table};
 use campaign_server::auth::{ApiKey, NewKey, Scope};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 use std::sync::Arc;
 
 /// API keys of a store.
@@ -14,7 +12,7 @@ pub(crate) enum Keys {
     /// Create a key. It is shown this once.
     Create(Create),
     /// List every key, without its secret.
-    List(List),
+    List,
     /// Revoke a key; from then on it is refused.
     Revoke(Revoke),
 }
@@ -29,8 +27,6 @@ enum ScopeArg {
 /// Arguments of `keys create`.
 #[derive(Args)]
 pub(crate) struct Create {
-    #[command(flatten)]
-    store: StoreArgs,
     /// A name for people.
     #[arg(long)]
     name: String,
@@ -40,46 +36,30 @@ pub(crate) struct Create {
     /// Whose data it sees. Without it the key sees the data of every organisation.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
     organization: Option<i64>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Arguments of `keys list`.
-#[derive(Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `keys revoke`.
 #[derive(Args)]
 pub(crate) struct Revoke {
-    #[command(flatten)]
-    store: StoreArgs,
     /// The id, as `keys list` shows it.
     id: String,
 }
 
 impl Keys {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, session: &Session) -> Done {
         match self {
-            Self::Create(arguments) => create(arguments).await,
-            Self::List(arguments) => list(arguments).await,
-            Self::Revoke(arguments) => revoke(arguments).await,
+            Self::Create(arguments) => create(arguments, session).await,
+            Self::List => list(session).await,
+            Self::Revoke(arguments) => revoke(arguments, session).await,
         }
     }
 }
 
-async fn keys(store: &StoreArgs) -> Result<campaign_server::auth::Keys> {
-    let clock = TokioExecutor::current().ok_or_else(|| Error::new(Kind::Internal, "there is no runtime"))?;
-    Ok(campaign_server::auth::Keys::new(open_store(&store.store).await?, Arc::new(clock)))
+async fn keys(session: &Session) -> Done<campaign_server::auth::Keys> {
+    Ok(campaign_server::auth::Keys::new(session.store().await?, Arc::new(clock()?)))
 }
 
-async fn create(arguments: Create) -> Result<()> {
+async fn create(arguments: Create, session: &Session) -> Done {
     let scopes = arguments
         .scopes
         .iter()
@@ -90,50 +70,42 @@ async fn create(arguments: Create) -> Result<()> {
         })
         .collect();
     let new = NewKey { name: arguments.name, scopes, organization_id: arguments.organization };
-    let (key, text) = keys(&arguments.store).await?.create(new).await?;
-    if arguments.json {
-        println!("{}", serde_json::json!({ "id": key.id, "key": text }));
-    } else {
-        println!("{text}");
-        eprintln!("Key {} was created. It is shown this once; keep it safe.", key.id);
+    let (key, text) = keys(session).await?.create(new).await?;
+    if session.json {
+        return json_line(&json!({ "id": key.id, "key": text }));
     }
+    line(text)?;
+    remark(format!("Key {} was created. It is shown this once; keep it safe.", key.id));
     Ok(())
 }
 
-async fn list(arguments: List) -> Result<()> {
-    let keys = keys(&arguments.store).await?.list().await?;
-    if arguments.json {
-        let text =
-            serde_json::to_string_pretty(&keys).map_err(|error| Error::new(Kind::Internal, "keys must serialise").with_source(error))?;
-        println!("{text}");
-        return Ok(());
+async fn list(session: &Session) -> Done {
+    let keys = keys(session).await?.list().await?;
+    if session.json {
+        return json_line(&json!(keys));
     }
-    println!("{:<18} {:<24} {:<18} {:<12} {:<21} {:<21} state", "id", "name", "scopes", "organization", "created", "last used");
-    for key in &keys {
-        println!("{}", line(key));
-    }
-    Ok(())
+    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    table(&["id", "name", "scopes", "organization", "created", "last used", "state"], &rows)
 }
 
-fn line(key: &ApiKey) -> String {
+fn row(key: &ApiKey) -> Vec<String> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let organization = key.organization_id.map_or_else(|| "every".to_owned(), |id| id.to_string());
-    let second = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let used = key.last_used_at.map_or_else(|| "never".to_owned(), second);
-    let state = if key.revoked_at.is_some() { "revoked" } else { "works" };
-    format!(
-        "{:<18} {:<24} {:<18} {:<12} {:<21} {:<21} {state}",
-        key.id,
-        key.name,
+    vec![
+        key.id.to_string(),
+        key.name.clone(),
         scopes.join(","),
-        organization,
-        second(key.created_at),
-        used
-    )
+        key.organization_id.map_or_else(|| "every".to_owned(), |id| id.to_string()),
+        moment(key.created_at),
+        key.last_used_at.map_or_else(|| "never".to_owned(), moment),
+        if key.revoked_at.is_some() { "revoked" } else { "works" }.to_owned(),
+    ]
 }
 
-async fn revoke(arguments: Revoke) -> Result<()> {
-    let key = keys(&arguments.store).await?.revoke(&arguments.id).await?;
-    eprintln!("Key {} is revoked.", key.id);
+async fn revoke(arguments: Revoke, session: &Session) -> Done {
+    let key = keys(session).await?.revoke(&arguments.id).await?;
+    if session.json {
+        return json_line(&json!({ "id": key.id, "revoked_at": key.revoked_at }));
+    }
+    remark(format!("Key {} is revoked.", key.id));
     Ok(())
 }

@@ -1,69 +1,95 @@
 //! `campaign serve`.
 
-use crate::StoreArgs;
+use crate::common::{Done, Session};
 use campaign_core::store::open_store;
-use campaign_core::{Engine, Error, Kind, Result, wire};
-use campaign_server::{Access, ServerOptions, serve};
+use campaign_core::{Engine, Error, Kind, Result};
+use campaign_server::config::Configuration;
+use campaign_server::{ServerOptions, serve};
 use clap::Args;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long running attempts are waited for when the server stops.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Arguments of `serve`.
+/// Arguments of `serve`. Each stands for a key of the configuration.
 #[derive(Args)]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// The address to listen on. Speak TLS in a proxy in front of it.
-    #[arg(long, env = "CAMPAIGN_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// The address to listen on. Speak TLS in a proxy in front of it. Default: 127.0.0.1:8080.
+    #[arg(long)]
+    listen: Option<String>,
+    /// Where the server is reached from outside, for example `https://campaigns.example.com`; carriers call back below it.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Serve everybody on this machine without keys; refused on any other address.
     #[arg(long)]
     open: bool,
-    /// The organisation of what is created on an open server.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
-    open_organization: i64,
+    /// The organisation of what is created on an open server. Default: 1.
+    #[arg(long, alias = "open-organization", value_name = "NUMBER")]
+    organization: Option<String>,
     /// Web pages of this origin may call; may be given several times.
-    #[arg(long = "allow-origin")]
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
-    /// The largest upload, in MiB.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    max_upload_mib: u32,
-    /// The country whose national numbers are understood, two letters.
-    #[arg(long, default_value = "US")]
-    region: String,
+    /// The largest upload, in MiB. Default: 256.
+    #[arg(long, value_name = "MIB")]
+    max_upload_mib: Option<String>,
+    /// How long running attempts are waited for when the server stops. Default: 60.
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<String>,
+    /// The carrier as JSON, for example `{"simulated": {"profile": "instant"}}`.
+    #[arg(long, value_name = "JSON", conflicts_with = "simulated")]
+    dialer: Option<String>,
     /// The simulated carrier as JSON, for example `{"profile": "instant"}`.
-    #[arg(long, default_value = "{}")]
-    simulated: String,
-    /// Log JSON lines instead of text.
+    #[arg(long, value_name = "JSON")]
+    simulated: Option<String>,
+    /// Log JSON lines instead of text; as `--log-format json`.
     #[arg(long)]
-    pub(crate) log_json: bool,
+    log_json: bool,
 }
 
 impl Serve {
-    pub(crate) async fn run(self) -> Result<()> {
-        let carrier: wire::Object = serde_json::from_str(&self.simulated)
-            .map_err(|error| Error::invalid("simulated", format!("must be a JSON object: {error}")))?;
-        let store = open_store(&self.store.store).await?;
-        let engine = Engine::builder().shared_store(store).dialer(wire::carrier(carrier)?).build().await?;
-        let options = ServerOptions::default().with(|options| {
-            if self.open {
-                options.access = Access::Open { organization: Some(self.open_organization) };
+    pub(crate) async fn run(self, session: &Session) -> Done {
+        let simulated = self.simulated.as_deref().map(|text| {
+            let carrier: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+            if carrier.is_object() {
+                Ok(serde_json::json!({ "simulated": carrier }))
+            } else {
+                Err(Error::invalid("simulated", "must be a JSON object"))
             }
-            options.allowed_origins = self.allowed_origins;
-            options.max_upload_bytes = self.max_upload_mib as usize * 1024 * 1024;
-            options.default_region = Some(self.region);
         });
-        let served = listen(self.listen, &engine, options).await;
+        let simulated = simulated.transpose()?;
+        let configuration = session.configuration_with(
+            |given| {
+                given.text("listen", "--listen", self.listen.as_deref());
+                given.text("public_url", "--public-url", self.public_url.as_deref());
+                given.flag("open", "--open", self.open.then_some(true));
+                given.text("organization", "--organization", self.organization.as_deref());
+                given.flag("allowed_origins", "--allow-origin", (!self.allowed_origins.is_empty()).then(|| self.allowed_origins.clone()));
+                given.text("max_upload_mib", "--max-upload-mib", self.max_upload_mib.as_deref());
+                given.text("patience", "--patience", self.patience.as_deref());
+                given.text("dialer", "--dialer", self.dialer.as_deref());
+                given.flag("dialer", "--simulated", simulated);
+                given.flag("log.format", "--log-json", self.log_json.then_some("json"));
+            },
+            "info",
+        )?;
+        let engine = node(&configuration, true).await?;
+        let served = listen(configuration.listen(), &engine, configuration.server_options()).await;
         tracing::info!("stopping: waiting for running attempts");
-        let stopped = engine.stop(Some(PATIENCE)).await;
+        let stopped = engine.stop(configuration.seconds("patience")).await;
         let closed = engine.store().close().await;
-        served.and(stopped).and(closed)
+        Ok(served.and(stopped).and(closed)?)
     }
+}
+
+/// A node with the carrier and the assistant of the configuration. `called_back` says whether carriers can call this process.
+pub(crate) async fn node(configuration: &Configuration, called_back: bool) -> Done<Engine> {
+    let (dialer, assistant) = (configuration.dialer(called_back)?, configuration.assistant()?);
+    let options = configuration.engine_options()?;
+    let store = open_store(configuration.store()).await?;
+    let mut builder = Engine::builder().shared_store(store).shared_dialer(dialer).options(|own| *own = options);
+    if let Some(assistant) = assistant {
+        builder = builder.shared_assistant(assistant);
+    }
+    Ok(builder.build().await?)
 }
 
 async fn listen(address: SocketAddr, engine: &Engine, options: ServerOptions) -> Result<()> {
@@ -77,7 +103,7 @@ async fn listen(address: SocketAddr, engine: &Engine, options: ServerOptions) ->
 }
 
 /// Ctrl-C, or the signal of a service manager.
-async fn stopped() {
+pub(crate) async fn stopped() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         // Without a handler the signal ends the process, which is safe.
         return std::future::pending().await;

@@ -1,11 +1,10 @@
 //! `campaign webhooks`.
 
-use crate::StoreArgs;
-use campaign_core::executor::{Executor, TokioExecutor};
-use campaign_core::http::Reach;
+use crate::common::{Done, Session, campaign_id, clock, json_line, line, remark, table};
+use campaign_core::executor::Executor;
 use campaign_core::id::CampaignId;
 use campaign_core::store::open_store;
-use campaign_core::{Error, Kind, Result};
+use campaign_core::{Error, Kind};
 use campaign_server::webhooks::{DeadLetter, Endpoint, EventName, NewEndpoint, Webhooks, verify};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -19,11 +18,11 @@ pub(crate) enum Hooks {
     /// Make a webhook. Its secret is shown this once.
     Create(Create),
     /// List every webhook, without its secret.
-    List(List),
+    List,
     /// Remove a webhook, with what waits for it.
     Delete(One),
     /// List what nobody took within a day.
-    Dead(Dead),
+    Dead(One),
     /// Send dead letters again; a running server does it.
     Replay(Replay),
     /// Check the signature of a delivery, for whoever writes a receiver: the body is read from the standard input.
@@ -33,8 +32,6 @@ pub(crate) enum Hooks {
 /// Arguments of `webhooks create`.
 #[derive(Args)]
 pub(crate) struct Create {
-    #[command(flatten)]
-    store: StoreArgs,
     /// Where events are sent: `https`, to a public address.
     #[arg(long)]
     url: String,
@@ -45,43 +42,18 @@ pub(crate) struct Create {
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
     organization: Option<i64>,
     /// Of which campaign.
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
-    campaign: Option<i64>,
+    #[arg(long, value_parser = campaign_id)]
+    campaign: Option<CampaignId>,
     /// For people.
     #[arg(long)]
     description: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Arguments of `webhooks list`.
-#[derive(Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// A webhook.
 #[derive(Args)]
 pub(crate) struct One {
-    #[command(flatten)]
-    store: StoreArgs,
     /// The id, as `webhooks list` shows it.
     id: String,
-}
-
-/// Arguments of `webhooks dead`.
-#[derive(Args)]
-pub(crate) struct Dead {
-    #[command(flatten)]
-    one: One,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `webhooks replay`.
@@ -120,92 +92,87 @@ fn event(name: &str) -> std::result::Result<EventName, String> {
 }
 
 impl Hooks {
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(self, session: &Session) -> Done {
         match self {
-            Self::Create(arguments) => create(arguments).await,
-            Self::List(arguments) => list(arguments).await,
-            Self::Delete(arguments) => delete(arguments).await,
-            Self::Dead(arguments) => dead(arguments).await,
-            Self::Replay(arguments) => replay(arguments).await,
-            Self::Verify(arguments) => check(&arguments),
+            Self::Create(arguments) => create(arguments, session).await,
+            Self::List => list(session).await,
+            Self::Delete(arguments) => delete(arguments, session).await,
+            Self::Dead(arguments) => dead(arguments, session).await,
+            Self::Replay(arguments) => replay(arguments, session).await,
+            Self::Verify(arguments) => check(&arguments, session),
         }
     }
 }
 
-fn clock() -> Result<TokioExecutor> {
-    TokioExecutor::current().ok_or_else(|| Error::new(Kind::Internal, "there is no runtime"))
+async fn webhooks(session: &Session) -> Done<Webhooks> {
+    let configuration = session.configuration()?;
+    let reach = configuration.server_options().webhook_reach;
+    Ok(Webhooks::new(open_store(configuration.store()).await?, Arc::new(clock()?), reach))
 }
 
-async fn webhooks(store: &StoreArgs) -> Result<Webhooks> {
-    Ok(Webhooks::new(open_store(&store.store).await?, Arc::new(clock()?), Reach::Public))
-}
-
-fn shown(endpoint: &Endpoint) -> serde_json::Value {
-    json!(endpoint)
-}
-
-async fn create(arguments: Create) -> Result<()> {
+async fn create(arguments: Create, session: &Session) -> Done {
     let new = NewEndpoint {
         organization_id: arguments.organization,
-        campaign_id: arguments.campaign.map(CampaignId),
+        campaign_id: arguments.campaign,
         url: arguments.url,
         description: arguments.description,
         events: arguments.events,
         secret: None,
     };
-    let (endpoint, secret) = webhooks(&arguments.store).await?.create(new).await?;
-    if arguments.json {
-        let mut shown = shown(&endpoint);
+    let (endpoint, secret) = webhooks(session).await?.create(new).await?;
+    if session.json {
+        let mut shown = json!(endpoint);
         shown["secret"] = secret.into();
-        println!("{shown}");
-    } else {
-        println!("{secret}");
-        eprintln!("Webhook {} was made. Its secret is shown this once; keep it safe.", endpoint.id);
+        return json_line(&shown);
     }
+    line(secret)?;
+    remark(format!("Webhook {} was made. Its secret is shown this once; keep it safe.", endpoint.id));
     Ok(())
 }
 
-async fn list(arguments: List) -> Result<()> {
-    let all = webhooks(&arguments.store).await?.list().await?;
-    if arguments.json {
-        println!("{}", json!(all));
-        return Ok(());
+async fn list(session: &Session) -> Done {
+    let all = webhooks(session).await?.list().await?;
+    if session.json {
+        return json_line(&json!(all));
     }
-    println!("{:<21} {:<12} {:<9} {:<9} url", "id", "organization", "campaign", "state");
-    for endpoint in &all {
-        let organization = endpoint.organization_id.map_or_else(|| "every".to_owned(), |id| id.to_string());
-        let campaign = endpoint.campaign_id.map_or_else(|| "every".to_owned(), |id| id.to_string());
-        let state = if endpoint.enabled { "enabled" } else { "disabled" };
-        println!("{:<21} {organization:<12} {campaign:<9} {state:<9} {}", endpoint.id, endpoint.url);
+    let every = |id: Option<String>| id.unwrap_or_else(|| "every".to_owned());
+    let row = |endpoint: &Endpoint| {
+        let Endpoint { id, organization_id, campaign_id, enabled, url, .. } = endpoint;
+        let state = if *enabled { "enabled" } else { "disabled" };
+        let organization = every(organization_id.map(|id| id.to_string()));
+        vec![id.to_string(), organization, every(campaign_id.map(|id| id.to_string())), state.to_owned(), url.clone()]
+    };
+    let rows: Vec<Vec<String>> = all.iter().map(row).collect();
+    table(&["id", "organization", "campaign", "state", "url"], &rows)
+}
+
+async fn delete(arguments: One, session: &Session) -> Done {
+    webhooks(session).await?.delete(&arguments.id).await?;
+    if session.json {
+        return json_line(&json!({ "id": arguments.id, "deleted": true }));
     }
+    remark(format!("Webhook {} is gone.", arguments.id));
     Ok(())
 }
 
-async fn delete(arguments: One) -> Result<()> {
-    webhooks(&arguments.store).await?.delete(&arguments.id).await?;
-    eprintln!("Webhook {} is gone.", arguments.id);
-    Ok(())
-}
-
-async fn dead(arguments: Dead) -> Result<()> {
-    let Dead { one, json } = arguments;
-    let webhooks = webhooks(&one.store).await?;
+async fn dead(one: One, session: &Session) -> Done {
+    let webhooks = webhooks(session).await?;
     webhooks.get(&one.id).await?;
     let mut behind: Option<String> = None;
-    if !json {
-        println!("{:<36} {:<26} {:<8} {:<6} reason", "event id", "event", "attempts", "status");
+    if !session.json {
+        line(format!("{:<36} {:<26} {:<8} {:<6} reason", "event id", "event", "attempts", "status"))?;
     }
     loop {
         let page = webhooks.dead(&one.id, behind.as_deref(), 500).await?;
         let Some(last) = page.last() else { return Ok(()) };
         behind = Some(last.key.clone());
         for letter in &page {
-            println!("{}", line(letter, json));
+            line(letter_line(letter, session.json))?;
         }
     }
 }
 
-fn line(letter: &DeadLetter, json: bool) -> String {
+fn letter_line(letter: &DeadLetter, json: bool) -> String {
     let DeadLetter { id, event, campaign_id, at, attempts, failed_at, status, reason, .. } = letter;
     if json {
         return json!({ "event_id": id, "event": event, "campaign_id": campaign_id, "at": at, "attempts": attempts, "failed_at": failed_at,
@@ -216,15 +183,18 @@ fn line(letter: &DeadLetter, json: bool) -> String {
     format!("{id:<36} {:<26} {attempts:<8} {status:<6} {}", event.as_str(), reason.as_deref().unwrap_or("-"))
 }
 
-async fn replay(arguments: Replay) -> Result<()> {
+async fn replay(arguments: Replay, session: &Session) -> Done {
     let Replay { one, events } = arguments;
     let only = (!events.is_empty()).then_some(events.as_slice());
-    let count = webhooks(&one.store).await?.replay(&one.id, only).await?;
-    eprintln!("{count} deliveries are tried again.");
+    let count = webhooks(session).await?.replay(&one.id, only).await?;
+    if session.json {
+        return json_line(&json!({ "id": one.id, "replayed": count }));
+    }
+    remark(format!("{count} deliveries are tried again."));
     Ok(())
 }
 
-fn check(arguments: &Verify) -> Result<()> {
+fn check(arguments: &Verify, session: &Session) -> Done {
     let unread = |error: std::io::Error| Error::new(Kind::Invalid, format!("the body cannot be read: {error}"));
     let mut body = Vec::new();
     match &arguments.body {
@@ -233,6 +203,5 @@ fn check(arguments: &Verify) -> Result<()> {
     }
     let Verify { secret, id, timestamp, signature, .. } = arguments;
     verify(secret, id, timestamp, signature, &body, clock()?.now())?;
-    println!("genuine");
-    Ok(())
+    if session.json { json_line(&json!({ "genuine": true })) } else { line("genuine") }
 }

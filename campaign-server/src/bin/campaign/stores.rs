@@ -1,0 +1,74 @@
+//! `campaign migrate` and `campaign copy-store`.
+
+use crate::common::{Done, Session, clock, json_line, line};
+use campaign_core::executor::Executor;
+use campaign_core::store::{CampaignQuery, ContactStore, Copied, Paging, copy_store, open_store};
+use campaign_core::{Error, Kind};
+use clap::Args;
+use serde_json::json;
+
+/// Arguments of `migrate`.
+#[derive(Args)]
+pub(crate) struct Migrate {}
+
+impl Migrate {
+    pub(crate) async fn run(self, session: &Session) -> Done {
+        // Opening a store brings it to this version's schema, in a transaction that other processes wait for.
+        let store = session.store().await?;
+        let campaigns = store.campaigns(CampaignQuery { paging: Paging { offset: 0, limit: 1 }, ..CampaignQuery::default() }).await?.total;
+        store.close().await?;
+        if session.json {
+            return json_line(&json!({ "migrated": true, "campaigns": campaigns }));
+        }
+        line(format!("The store is ready for this version; it holds {campaigns} campaigns."))
+    }
+}
+
+/// Arguments of `copy-store`.
+#[derive(Args)]
+pub(crate) struct CopyStore {
+    /// From where, a URL as of `--store`.
+    from: String,
+    /// To where.
+    to: String,
+    /// Copies into a store that holds campaigns already: what it has under the same numbers is replaced.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl CopyStore {
+    pub(crate) async fn run(self, session: &Session) -> Done {
+        session.configuration()?;
+        if self.from == self.to {
+            return Err(Error::invalid("to", "must be another store").into());
+        }
+        let (from, to) = (open_store(&self.from).await?, open_store(&self.to).await?);
+        let now = clock()?.now();
+        for (name, store) in [("from", &from), ("to", &to)] {
+            if let Some(node) = store.nodes(now).await?.first() {
+                let message = format!("the node {:?} uses the store; stop it first, because nothing may be written meanwhile", node.name);
+                return Err(Error::new(Kind::State, message).with("store", name).into());
+            }
+        }
+        if !self.overwrite && holds_campaigns(&*to).await? {
+            let message = "the store that is copied to holds campaigns already; --overwrite replaces what has the same numbers";
+            return Err(Error::new(Kind::Conflict, message).into());
+        }
+        let Copied { campaigns, contacts, attempts, suppressions, documents } = copy_store(&*from, &*to).await?;
+        from.close().await?;
+        to.close().await?;
+        if session.json {
+            return json_line(&json!({
+                "campaigns": campaigns, "contacts": contacts, "attempts": attempts, "suppressions": suppressions, "documents": documents,
+            }));
+        }
+        line(format!(
+            "Copied {campaigns} campaigns, {contacts} contacts, {attempts} attempts, {suppressions} suppressions and {documents} documents."
+        ))
+    }
+}
+
+async fn holds_campaigns(store: &dyn ContactStore) -> Done<bool> {
+    let paging = Paging { offset: 0, limit: 1 };
+    Ok(!store.campaigns(CampaignQuery { paging, ..CampaignQuery::default() }).await?.items.is_empty())
+}

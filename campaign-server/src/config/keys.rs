@@ -1,0 +1,165 @@
+//! Every key, in one table: what the file, the environment, `campaign config check` and `docs/command.md` go by.
+
+use serde_json::{Value, json};
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    /// A text.
+    Text,
+    /// A URL that begins with one of these schemes and a colon.
+    Url(&'static [&'static str]),
+    /// An address and a port, for example `127.0.0.1:8080`.
+    Address,
+    /// Two letters, for example `US`.
+    Country,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number in this range.
+    Whole(u64, u64),
+    /// Seconds, fractions allowed, of at least 0.
+    Seconds,
+    /// A list of texts; in the environment they are separated by commas.
+    Texts,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A table, checked where it is used; in the environment it is JSON.
+    Table,
+}
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name; a dot stands between a table and what is in it.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub form: Form,
+    /// Its default as JSON; empty for none.
+    pub default: &'static str,
+    /// What it is, for people.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it, for example `CAMPAIGN_LOG_LEVEL`.
+    pub fn variable(&self) -> String {
+        format!("CAMPAIGN_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    pub(super) fn default_value(&self) -> Option<Value> {
+        serde_json::from_str(self.default).ok()
+    }
+
+    /// The value, if it fits; otherwise what it must be.
+    pub(super) fn fit(&self, value: &Value) -> Result<(), String> {
+        let text = value.as_str();
+        let number = value.as_f64();
+        let (fits, must) = match self.form {
+            Form::Text => (text.is_some_and(|text| !text.trim().is_empty()), "must be a text that is not empty".to_owned()),
+            Form::Url(schemes) => {
+                let known = |text: &str| schemes.iter().any(|scheme| text.split_once(':').is_some_and(|(before, _)| before == *scheme));
+                (text.is_some_and(known), format!("must be a URL that begins with {}", listed(schemes, ":")))
+            }
+            Form::Address => {
+                let fits = text.is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok());
+                (fits, "must be an address and a port, for example 127.0.0.1:8080".to_owned())
+            }
+            Form::Country => {
+                let fits = text.is_some_and(|text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()));
+                (fits, "must be a country of two capital letters, for example US".to_owned())
+            }
+            Form::Flag => (value.is_boolean(), "must be true or false".to_owned()),
+            Form::Whole(least, most) => {
+                let fits = value.as_u64().is_some_and(|number| (least..=most).contains(&number));
+                let must = if most == u64::MAX { format!("of at least {least}") } else { format!("from {least} to {most}") };
+                (fits, format!("must be a whole number {must}"))
+            }
+            Form::Seconds => (number.is_some_and(|number| (0.0..=1e9).contains(&number)), "must be seconds, 0 or more".to_owned()),
+            Form::Texts => {
+                let fits = value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
+                (fits, "must be a list of texts".to_owned())
+            }
+            Form::Choice(words) => (text.is_some_and(|text| words.contains(&text)), format!("must be one of {}", listed(words, ""))),
+            Form::Table => (value.is_object(), "must be a table".to_owned()),
+        };
+        if fits { Ok(()) } else { Err(must) }
+    }
+
+    /// A text of the environment or of a flag as a value of this form. What is no such thing stays a text, and does not fit.
+    pub(super) fn from_text(&self, text: &str) -> Value {
+        let as_json = || serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        match self.form {
+            Form::Text | Form::Url(_) | Form::Address | Form::Country | Form::Choice(_) => json!(text),
+            Form::Texts => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
+            Form::Flag | Form::Whole(..) | Form::Seconds | Form::Table => as_json(),
+        }
+    }
+}
+
+fn listed(words: &[&str], end: &str) -> String {
+    words.iter().map(|word| format!("{word}{end}")).collect::<Vec<_>>().join(", ")
+}
+
+const fn key(name: &'static str, form: Form, default: &'static str, about: &'static str) -> Key {
+    Key { name, form, default, about }
+}
+
+/// The schemes of stores.
+const STORES: &[&str] = &["sqlite", "postgres", "postgresql", "memory"];
+
+/// Every key.
+pub const KEYS: &[Key] = &[
+    key("store", Form::Url(STORES), "\"sqlite://campaigns.db\"", "Where everything durable lives."),
+    key("region", Form::Country, "\"US\"", "The country whose national numbers are understood."),
+    key("listen", Form::Address, "\"127.0.0.1:8080\"", "Where `serve` listens. TLS is left to a proxy in front of it."),
+    key("public_url", Form::Url(&["https", "http"]), "", "Where the server is reached from outside; carriers call back below it."),
+    key("open", Form::Flag, "false", "Serve everybody on this machine without keys; refused on any other address."),
+    key("organization", Form::Whole(1, i64::MAX as u64), "1", "The organisation of what is created on an open server."),
+    key("allowed_origins", Form::Texts, "[]", "Web pages of these origins may call the server (CORS)."),
+    key("max_upload_mib", Form::Whole(1, 4096), "256", "The largest upload, in MiB."),
+    key("patience", Form::Seconds, "60", "How long `serve` waits for running attempts when it stops, in seconds."),
+    key("dialer", Form::Table, r#"{"simulated": {}}"#, "The carrier: `simulated`, `twilio`, `elevenlabs`, `webhook`, or `routed`."),
+    key("assistant", Form::Table, "", "Who answers people: `openai` or `scripted`. Without it nobody does."),
+    key("log.format", Form::Choice(&["text", "json"]), "\"text\"", "How the log is written."),
+    key("log.level", Form::Text, "\"info\"", "How much is logged: `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`."),
+    key("engine.node_name", Form::Text, "", "A name of this node for people; `node-` and the process id without it."),
+    key("engine.lease", Form::Seconds, "", "Seconds this node may be silent before others take over its attempts; 15 without it."),
+    key("engine.longest_pause", Form::Seconds, "", "Seconds the process may stand still before a hand-off; 10 without it."),
+    key("engine.poll_interval", Form::Seconds, "", "Seconds between looks for changes of other processes; 0.5 without it."),
+    key("engine.look_ahead", Form::Seconds, "", "Seconds that attempts are claimed ahead; 1 without it."),
+    key("engine.batch", Form::Whole(1, 100_000), "", "Contacts per claim, and outcomes per settlement; 1000 without it."),
+    key("engine.max_in_flight", Form::Whole(1, u32::MAX as u64), "", "Attempts at once over all campaigns and nodes; no cap without it."),
+    key(
+        "engine.max_rate",
+        Form::Table,
+        "",
+        "Starts over all campaigns and nodes: `{ starts = 20, per_seconds = 1 }`; no limit without it.",
+    ),
+    key(
+        "engine.doubt_patience",
+        Form::Seconds,
+        "",
+        "Seconds a provider that knows nothing is asked about an attempt in doubt; 600 without it.",
+    ),
+    key("engine.event_buffer", Form::Whole(16, 10_000_000), "", "Events kept for a slow reader; 4096 without it."),
+    key("engine.seed", Form::Whole(0, u64::MAX), "", "Seed of the jitter of retries; 0 without it."),
+    key("engine.conversations", Form::Flag, "", "Whether messages become part of conversations; true without it."),
+    key("webhooks.timeout", Form::Seconds, "15", "How long the receiver of a webhook may take, in seconds."),
+    key(
+        "webhooks.reach",
+        Form::Choice(&["public", "anywhere"]),
+        "\"public\"",
+        "Where webhooks may lead: public addresses by https, or anywhere.",
+    ),
+];
+
+/// The key of this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Of these names the one that is meant, if it is near enough.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+    scored.min_by_key(|(distance, _)| *distance).filter(|(distance, known)| *distance <= 1 + known.len() / 3).map(|(_, known)| known)
+}
