@@ -2,7 +2,7 @@
 //!
 //! The server that dies is this test in a process of its own.
 
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a failed test may panic, and the server says where it listens")]
 
 mod support;
 

@@ -7,7 +7,7 @@ use campaign_benches::{fill, peak_resident_of, size, spec, timed};
 use campaign_core::Engine;
 use campaign_core::dialer::SimulatedDialer;
 use campaign_core::id::CampaignId;
-use campaign_core::store::{ContactStore, SqliteStore};
+use campaign_core::store::SqliteStore;
 use campaign_server::{Access, ServerOptions, serve};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full};

@@ -86,7 +86,7 @@ impl Key {
     }
 
     /// A text of the environment or of a flag as a value of this form. What is no such thing stays a text, and does not fit.
-    pub(super) fn from_text(&self, text: &str) -> Value {
+    pub(super) fn parse(&self, text: &str) -> Value {
         let as_json = || serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         match self.form {
             Form::Text | Form::Url(_) | Form::Address | Form::Country | Form::Choice(_) => json!(text),

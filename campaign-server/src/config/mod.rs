@@ -115,7 +115,7 @@ impl Given {
     /// As [`Given::flag`], for what the command line gives as a text.
     pub fn text(&mut self, key: &'static str, flag: &'static str, text: Option<&str>) {
         if let (Some(text), Some(known)) = (text, find(key)) {
-            self.flags.push((key, known.from_text(text), flag));
+            self.flags.push((key, known.parse(text), flag));
         }
     }
 }
@@ -190,7 +190,7 @@ impl Configuration {
             let usual = (key.name == "log.level").then(|| "RUST_LOG".to_owned());
             let found = own.into_iter().chain(usual).find_map(|name| Some((environment(&name).filter(|text| !text.is_empty())?, name)));
             if let Some((text, name)) = found {
-                self.take(key, key.from_text(&text), Source::Environment(name), faults);
+                self.take(key, key.parse(&text), Source::Environment(name), faults);
             }
         }
     }
