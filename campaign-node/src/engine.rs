@@ -296,6 +296,11 @@ impl Host {
                 let organization = arguments.take::<Option<i64>>("organization_id")?;
                 wire::contact_list(&engine.create_list(&name, description.as_deref(), organization).await?)
             }
+            "update_list" => {
+                let (list, name) = (ListId(arguments.take("list_id")?), arguments.take::<Option<String>>("name")?);
+                let description = arguments.take::<Option<String>>("description")?;
+                wire::contact_list(&engine.update_list(list, name.as_deref(), description.as_deref()).await?)
+            }
             "get_list" => wire::contact_list(&engine.get_list(ListId(arguments.take("list_id")?)).await?),
             "lists" => {
                 let lists = engine.lists(arguments.take::<Option<i64>>("organization_id")?).await?;

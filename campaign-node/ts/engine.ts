@@ -257,6 +257,11 @@ export class Engine {
     return this.#bridge.get('get_list', { list_id: listId })
   }
 
+  /** Changes the name or the description of a contact list; what is left out stays. */
+  async updateList(listId: number, changes: { name?: string | null, description?: string | null }): Promise<t.ContactList> {
+    return this.#bridge.get('update_list', { list_id: listId, name: changes.name, description: changes.description })
+  }
+
   /** Every contact list, or those of one organisation, oldest first. */
   async lists(query: { organizationId?: number } = {}): Promise<t.ContactList[]> {
     return this.#bridge.get('lists', { organization_id: query.organizationId })

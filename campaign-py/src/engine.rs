@@ -305,6 +305,11 @@ pub(crate) async fn call(engine: &Engine, method: &str, mut arguments: Object, t
             let organization: Option<i64> = read("organization_id", given.remove("organization_id").unwrap_or_default())?;
             wire::contact_list(&engine.create_list(&name, description.as_deref(), organization).await?)
         }
+        "update_list" => {
+            let name: Option<String> = read("name", given.remove("name").unwrap_or_default())?;
+            let description: Option<String> = read("description", given.remove("description").unwrap_or_default())?;
+            wire::contact_list(&engine.update_list(the_list()?, name.as_deref(), description.as_deref()).await?)
+        }
         "get_list" => wire::contact_list(&engine.get_list(the_list()?).await?),
         "lists" => {
             let organization: Option<i64> = read("organization_id", given.remove("organization_id").unwrap_or_default())?;

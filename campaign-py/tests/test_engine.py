@@ -135,7 +135,14 @@ async def test_lifecycle_lists_and_suppression(engine: campaign.Engine) -> None:
     assert [(one.reason, one.campaign_id) for one in entries] == [("asked", None), ("suppressed", made.id)]
     assert PEOPLE[0]["phone_number"] in await engine.export_suppressions()
     assert await engine.unsuppress([PEOPLE[0]["phone_number"]]) == 1
-    assert [one.name for one in await engine.lists()] == ["VIP"]
+    renamed = await engine.update_list(group.id, name="Very important")
+    assert (renamed.name, renamed.description) == ("Very important", "dear ones")
+    assert (await engine.update_list(group.id, description="")).description == ""
+    with pytest.raises(campaign.InvalidError, match="name"):
+        await engine.update_list(group.id, name=" ")
+    with pytest.raises(campaign.NotFoundError):
+        await engine.update_list(group.id + 1, name="x")
+    assert [one.name for one in await engine.lists()] == ["Very important"]
     explained = await engine.explain((await engine.list_contacts(made.id, status="pending"))[0].id)
     assert explained.blocked_by == "campaign_state"
     assert "has not been started" in explained.text

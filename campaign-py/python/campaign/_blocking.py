@@ -111,6 +111,7 @@ class BlockingEngine:
     remove_contacts = _waits(Engine.remove_contacts)
     record_reply = _waits(Engine.record_reply)
     create_list = _waits(Engine.create_list)
+    update_list = _waits(Engine.update_list)
     get_list = _waits(Engine.get_list)
     lists = _waits(Engine.lists)
     delete_list = _waits(Engine.delete_list)

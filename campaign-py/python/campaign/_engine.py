@@ -529,6 +529,10 @@ class Engine:
         """One contact list."""
         return ContactList._of(await self._call("get_list", list=_id(list_id)))
 
+    async def update_list(self, list_id: int, *, name: str | None = None, description: str | None = None) -> ContactList:
+        """Changes the name or the description of a contact list; what is None stays."""
+        return ContactList._of(await self._call("update_list", list=_id(list_id), name=name, description=description))
+
     async def lists(self, *, organization_id: int | None = None) -> list[ContactList]:
         """Every contact list, or those of one organisation, oldest first."""
         return [ContactList._of(one) for one in await self._call("lists", organization_id=organization_id)]
