@@ -76,6 +76,7 @@ async fn be_the_server(database: &str) {
 
 async fn ask(sender: &mut SendRequest<Full<Bytes>>, method: &str, path: &str, kind: &str, body: Bytes) -> Value {
     let request = hyper::Request::builder().method(method).uri(path).header("host", "bench").header("content-type", kind);
+    sender.ready().await.unwrap();
     let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
