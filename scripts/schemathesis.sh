@@ -32,7 +32,7 @@ finish() {
 trap finish EXIT
 
 export CAMPAIGN_STORE=sqlite://$folder/campaigns.db
-RUST_LOG=error,campaign_server=info "$campaign" serve --listen 127.0.0.1:0 --simulated '{"profile": "instant"}' 2>"$folder/log" &
+RUST_LOG=error,campaign::serve=info "$campaign" serve --listen 127.0.0.1:0 --simulated '{"profile": "instant"}' 2>"$folder/log" &
 server=$!
 for _ in $(seq 200); do
     address=$(sed -n 's/.*listening address=//p' "$folder/log" | sed 's/\x1b\[[0-9;]*m//g' | head -1)
