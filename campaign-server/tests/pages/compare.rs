@@ -9,6 +9,9 @@ const NAMED_MOMENTS: &[&str] = &["scheduled_at", "scheduled_time", "next_start",
 /// Random, or counted by a clock: only the type is compared.
 const RANDOM: &[&str] = &["key", "session_id", "date", "interval"];
 
+/// Objects with an hour of the day for a key: what they hold is compared, in their order.
+const BY_HOUR: &[&str] = &["calls_by_hour"];
+
 /// What ids and secrets begin with whose rest is random.
 const RANDOM_BEHIND: &[&str] = &["whe_", "whsec_", "evt_", "btcal_"];
 
@@ -55,6 +58,10 @@ pub fn differences(documented: &Value, found: &Value, how: How) -> Vec<String> {
 fn differ(documented: &Value, found: &Value, how: How, key: &str, at: &str, all: &mut Vec<String>) {
     let mut wrong = |what: String| all.push(format!("{}: {what}", if at.is_empty() { "/" } else { at }));
     match (documented, found) {
+        (Value::Object(documented), Value::Object(found)) if BY_HOUR.contains(&key) => {
+            let values = |object: &serde_json::Map<String, Value>| object.values().cloned().collect::<Value>();
+            differ(&values(documented), &values(found), how, "", at, all);
+        }
         (Value::Object(documented), Value::Object(found)) => {
             for (key, value) in documented {
                 match found.get(key) {
@@ -204,6 +211,11 @@ mod tests {
         assert_eq!(differences(&documented, &more, How::Exactly), ["/new: not documented"]);
         assert_eq!(differences(&documented, &more, How::Part), [""; 0]);
         assert_eq!(differences(&json!({"data": [{"a": 1}]}), &json!({"data": [{"a": 2}, {"a": 3}]}), How::Form), [""; 0]);
+        let by_hour = |hours: Value| json!({ "calls_by_hour": hours });
+        assert_eq!(differences(&by_hour(json!({"05:00": 1})), &by_hour(json!({"06:00": 1})), How::Exactly), [""; 0]);
+        for other in [json!({"06:00": 2}), json!({"06:00": 1, "07:00": 1}), json!({})] {
+            assert_eq!(differences(&by_hour(json!({"05:00": 1})), &by_hour(other), How::Exactly).len(), 1);
+        }
         assert_eq!(differences(&json!({"data": [{"a": 1}]}), &json!({"data": [{"a": "2"}]}), How::Form).len(), 1);
     }
 }
