@@ -128,6 +128,8 @@ async fn run(
             *own = engine_options;
             // One process, no others: nothing to poll for, and a lease longer than the simulation needs no heartbeat.
             own.poll_interval = None;
+            // Whoever stands beside the nodes may ask, too.
+            own.executes = true;
             own.lease = Duration::from_secs(u64::from(options.max_days.max(1)) * 86_400 * 4);
             own.seed = options.seed;
             // Nobody answers back in a simulation.
