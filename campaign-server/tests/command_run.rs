@@ -126,7 +126,7 @@ fn the_second_interrupt_ends_at_once() {
     running.until("Campaign 1 is made");
     // What still waits for its slot would go back.
     while handed_off(&desk.path("carrier.log")).len() < 20 {
-        assert_eq!(desk.json(&["status", "1"])["status"], "running");
+        assert_eq!(desk.json(&["status", "1"])["id"], 1);
     }
     running.signal("-INT");
     running.until("Stopping");
