@@ -106,8 +106,8 @@ impl Engine {
     /// their last message.
     ///
     /// # Errors
-    /// [`Kind::State`] when it must not be sent, the dialer cannot or the engine does not execute, [`Kind::Conflict`] when a message with this key was begun before,
-    /// [`Kind::Provider`] when it was not sent or nobody knows; it is not sent again by itself.
+    /// [`Kind::State`] when it must not be sent, the dialer cannot or the engine does not execute, [`Kind::Conflict`] when a message with
+    /// this key was begun before, [`Kind::Provider`] when it was not sent or nobody knows; it is not sent again by itself.
     pub async fn send_message(&self, send: SendMessage) -> Result<Message> {
         let core = &self.core;
         let SendMessage { conversation, text, key, valid_for } = send;
