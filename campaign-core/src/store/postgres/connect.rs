@@ -3,7 +3,7 @@
 use super::PostgresOptions;
 use super::fault::Fault;
 use crate::error::{Error, Kind, Result};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -121,6 +121,8 @@ pub(super) fn pool(target: &Target, options: &PostgresOptions) -> Result<Pool> {
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     Pool::builder(Manager::from_config(target.config.clone(), target.tls.clone(), manager))
         .max_size(options.pool_size.max(2))
+        // The server's process of a connection is quick once it has seen the tables, so few of them do the work and the rest is for rushes.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(options.timeout))
         .create_timeout(Some(options.timeout))
