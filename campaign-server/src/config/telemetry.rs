@@ -24,11 +24,11 @@ impl Configuration {
         if disabled || elsewhere {
             return Ok(None);
         }
-        self.told_later(TELEMETRY)?;
         let endpoint = self.text("telemetry.endpoint");
-        if endpoint.is_empty() {
+        if endpoint.is_empty() && self.told_later("telemetry.endpoint").is_ok() {
             return Ok(None);
         }
+        self.told_later(TELEMETRY)?;
         let mut faults = Vec::new();
         let source = self.source("telemetry.endpoint");
         let mut wrong = |name: &str, message: &str| {
