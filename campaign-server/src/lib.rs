@@ -15,6 +15,7 @@ mod router;
 pub mod serve;
 pub mod speech;
 pub mod state;
+pub mod telemetry;
 pub mod webhooks;
 
 pub use options::{Access, ServerOptions};

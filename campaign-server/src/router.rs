@@ -6,6 +6,7 @@ use crate::metrics;
 use crate::openapi;
 use crate::options::ServerOptions;
 use crate::state::AppState;
+use crate::telemetry;
 use axum::Router;
 use campaign_core::Engine;
 use tower::ServiceBuilder;
@@ -43,7 +44,9 @@ pub(crate) fn with_state(state: AppState) -> Router {
         .merge(openapi::routes(&document))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::not_allowed)
-        .layer(CatchPanicLayer::custom(api::panicked));
+        .layer(CatchPanicLayer::custom(api::panicked))
+        // Around everything that answers, so that what no route answers and what panicked has a span, too.
+        .layer(axum::middleware::from_fn(telemetry::trace));
     // A path with a slash at its end is the same path. Redirects would not do: the published client follows none.
     let both = ServiceBuilder::new().layer(NormalizePathLayer::trim_trailing_slash()).service(inner);
     limits::headers(Router::new().fallback_service(both), &options)

@@ -119,6 +119,74 @@ fn secrets_come_from_elsewhere_and_are_not_shown() {
 }
 
 #[test]
+fn commands_that_never_dial_need_no_secret_of_those_that_do() {
+    let desk = Desk::on_sqlite();
+    desk.people("people.csv", 2);
+    desk.write(
+        "campaign.toml",
+        &format!(
+            "[[dialer.routed]]\nname = \"voice\"\nchannels = \"call\"\n\
+             dialer.twilio = {{ account_sid = \"{SID}\", auth_token = {{ env = \"TWILIO_TOKEN\" }}, from_number = \"+12025550100\" }}\n\
+             [[dialer.routed]]\nname = \"agents\"\nchannels = \"whatsapp\"\n\
+             dialer.elevenlabs = {{ api_key = {{ file = \"elevenlabs.key\" }}, agent_id = \"a\", agent_phone_number_id = \"p\" }}\n\
+             [assistant.openai]\nmodel = \"small\"\napi_key = {{ env = \"MODEL_KEY\" }}\n\
+             [telemetry]\nheaders = {{ authorization = {{ env = \"COLLECTOR_KEY\" }} }}\n"
+        ),
+    );
+    let run = ["run", "people.csv", "--message", "Hi {{ name }}", "--set", "rate_limit_per_minute=60000"];
+    let carrier = r#"{"simulated": {"profile": "instant"}}"#;
+    // Another carrier has been named, which needs none of it; the assistant is still the one of the file.
+    let with = |variables: &[(&str, &str)]| -> command_support::Said {
+        desk.command(&run).env("CAMPAIGN_DIALER", carrier).envs(variables.iter().copied()).output().unwrap().into()
+    };
+    let said = with(&[]);
+    assert!(said.code == 2 && said.err.contains("MODEL_KEY") && !said.err.contains("TWILIO_TOKEN"), "{said:?}");
+    let said = with(&[("MODEL_KEY", "sk-1")]);
+    assert_eq!(said.code, 0, "{said:?}");
+
+    let key = desk.json(&["keys", "create", "--name", "a", "--scope", "read", "--organization", "1"]);
+    let hook = desk.json(&["webhooks", "create", "--url", "https://example.com/hook", "--event", "call.completed"]);
+    let (key, hook) = (key["id"].as_str().unwrap(), hook["id"].as_str().unwrap());
+    for arguments in [
+        &["status"][..],
+        &["status", "1"],
+        &["explain", "1"],
+        &["explain", "--contact", "1"],
+        &["export", "1"],
+        &["preview", "1"],
+        &["lint", "1"],
+        &["import", "1", "people.csv"],
+        &["suppress", "add", "+12125550123"],
+        &["suppress", "check", "+12125550123"],
+        &["suppress", "list"],
+        &["suppress", "remove", "+12125550123"],
+        &["keys", "list"],
+        &["keys", "revoke", key],
+        &["webhooks", "list"],
+        &["webhooks", "dead", hook],
+        &["webhooks", "replay", hook],
+        &["webhooks", "delete", hook],
+        &["migrate"],
+        &["copy-store", &desk.store, "memory://"],
+    ] {
+        let said = desk.campaign(arguments);
+        assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
+        assert!(!said.err.contains("_KEY") && !said.err.contains("TWILIO"), "{arguments:?}: {said:?}");
+    }
+    let said = desk.campaign(&["simulate", "1"]);
+    assert!(said.code == 3 && said.err.contains("has ended"), "{said:?}");
+
+    // Who dials is told everything that is missing, and so is who checks.
+    for arguments in [&run[..], &["serve", "--open"], &["config", "check"]] {
+        let said = desk.campaign(arguments);
+        assert!(said.code == 2 && said.err.contains("TWILIO_TOKEN") && said.err.contains("elevenlabs.key"), "{arguments:?}: {said:?}");
+        assert!(said.err.contains("campaign.toml:"), "{said:?}");
+    }
+    let said = desk.campaign(&["config", "check"]);
+    assert!(said.err.contains("MODEL_KEY") && said.err.contains("COLLECTOR_KEY"), "{said:?}");
+}
+
+#[test]
 fn variables_that_mean_nothing_are_remarked_and_keys_are_listed() {
     let desk = Desk::on_sqlite();
     let mut command = desk.command(&["config", "check"]);

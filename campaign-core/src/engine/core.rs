@@ -120,6 +120,8 @@ pub(crate) struct Core {
     pub(crate) in_flight: AtomicUsize,
     /// Signalled whenever `in_flight` falls.
     pub(crate) landed: Notify,
+    /// Whether what happens is for people to watch; a dry run is not.
+    pub(crate) traced: bool,
 }
 
 /// Aborts the node when the last handle is dropped.
@@ -139,6 +141,7 @@ impl Core {
         options: EngineOptions,
         kinds: HashMap<String, Arc<dyn CampaignKind>>,
         assistant: Option<Arc<dyn Assistant>>,
+        traced: bool,
     ) -> Result<Engine> {
         let (ended, outcomes) = mpsc::unbounded_channel();
         let capabilities = dialer.capabilities();
@@ -171,6 +174,7 @@ impl Core {
             ended,
             in_flight: AtomicUsize::new(0),
             landed: Notify::new(),
+            traced,
         });
         if executes {
             core.execute(outcomes).await?;

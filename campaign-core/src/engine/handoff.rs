@@ -6,7 +6,7 @@ use super::core::{Core, Phase};
 use super::inbound::Note;
 use super::recover::{self, Doubt};
 use super::settler::Ended;
-use super::{inbound, plan};
+use super::{inbound, plan, trace};
 use crate::campaign::{ContactView, Next};
 use crate::contact::{Contact, Variables};
 use crate::dialer::{DialContext, DialError, DialHost, DialRequest, News};
@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// A call that lasts this much longer than its longest ring, talk and request time together is given up as lost.
 const OVERTIME: Duration = Duration::from_secs(60);
@@ -65,7 +66,9 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
     });
     let longest = request.ring_timeout + request.max_duration + core.capabilities.max_request_time + OVERTIME;
     let dialer = Arc::clone(&core.dialer);
-    let mut dial = AssertUnwindSafe(async move { dialer.dial(request, DialContext::new(host)).await }).catch_unwind().boxed();
+    let span = trace::dial(&core, &subject.attempt);
+    let dial = async move { dialer.dial(request, DialContext::new(host)).await }.instrument(span.clone());
+    let mut dial = AssertUnwindSafe(dial).catch_unwind().boxed();
     let first = futures_util::poll!(&mut dial);
     drop(admission);
     let result = match first {
@@ -80,6 +83,8 @@ pub(crate) async fn hand_off(core: Arc<Core>, active: Arc<Active>, claimed: Clai
         }
     };
     drop(dial);
+    trace::dialled(&span, &result);
+    drop(span);
     // Taken out first: what a panic carries may not be looked at by two threads, so no reference to it may be held while waiting.
     let outcome = match &result {
         Ok(Ok(outcome)) if note.is_some() => Some(outcome.clone()),

@@ -22,6 +22,7 @@ mod run;
 mod settler;
 mod starts;
 mod talk;
+mod trace;
 
 pub use builder::{EngineBuilder, EngineOptions};
 pub use contacts::{ContactList, ImportProgress};

@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::handoff::{Subject, view};
 use super::settler::Ended;
+use super::trace;
 use crate::campaign::{CampaignStatus, Next};
 use crate::contact::{ContactStatus, PlannedStep, Reason};
 use crate::error::Error;
@@ -159,6 +160,7 @@ fn settlement(subject: &Subject, end: AttemptEnd, event: ContactEvent, reason: O
         token: subject.attempt.claimed_by,
         settlement: Settlement { attempt: subject.attempt.id, started_at: None, end, transition, reason, due_at: None, step: None },
         opted_out: None,
+        open: trace::Open::nothing(),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::callbacks::Mailbox;
 use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, Phase, later};
 use super::handoff::Subject;
-use super::{inbound, plan};
+use super::{inbound, plan, trace};
 use crate::dialer::{FindRequest, Found, Idempotency, News};
 use crate::outcome::{Disposition, Outcome};
 use crate::store::{AttemptQuery, Paging, Placed, TakeOver, TakenOver};
@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Looks for attempts of dead nodes, at the start and then twice in the length of a lease.
@@ -59,7 +60,8 @@ async fn take(core: &Arc<Core>, request_id: Uuid) -> Result<usize> {
     }
     for taken in taken {
         core.take_off(taken.attempt.campaign);
-        core.spawn(look_into(Arc::clone(core), taken));
+        let span = trace::attempt(core, &taken.attempt, None);
+        core.spawn(look_into(Arc::clone(core), taken).instrument(span));
     }
     Ok(count)
 }

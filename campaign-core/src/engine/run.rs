@@ -6,7 +6,7 @@
 
 use super::active::Active;
 use super::core::{Agenda, Core, FIRST_WAIT, LONGEST_WAIT, Phase, earlier, later};
-use super::{handoff, starts};
+use super::{handoff, starts, trace};
 use crate::campaign::{CampaignRecord, CampaignStatus};
 use crate::contact::{Reason, ZoneKey};
 use crate::event::EventKind;
@@ -21,6 +21,7 @@ use crate::{Kind, Result};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Where several processes may share the store, a campaign is looked at this often even when nothing is expected to happen.
@@ -276,10 +277,11 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
         now,
     };
     let asked_at = core.clock.own();
-    let claims = match core.guarded(core.store.claim(request.clone())).await {
+    let span = trace::claim(core, id, max);
+    let claims = match core.guarded(core.store.claim(request.clone())).instrument(span.clone()).await {
         // The answer may have been lost after the claim was stored; nobody else would ever look at what it took.
         Err(error) if error.kind() == Kind::Unavailable => {
-            core.spawn(claim_again(Arc::clone(core), Arc::clone(active), request, changes));
+            core.spawn(claim_again(Arc::clone(core), Arc::clone(active), request, changes, span));
             return Err(error);
         }
         claims => claims?,
@@ -287,7 +289,7 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
     core.clock.heard(asked_at, claims.now);
     let Claims { claimed, campaign_changed, block, passed_over, more, now: _ } = claims;
     let (some, passed) = (!claimed.is_empty(), passed_over > 0);
-    hand_over(core, active, claimed, changes);
+    hand_over(core, active, claimed, changes, &span);
     if some || passed {
         core.hub.committed();
     }
@@ -307,16 +309,18 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
     }))
 }
 
-fn hand_over(core: &Arc<Core>, active: &Arc<Active>, claimed: Vec<Claimed>, changes: u64) {
+fn hand_over(core: &Arc<Core>, active: &Arc<Active>, claimed: Vec<Claimed>, changes: u64, claim: &Span) {
+    trace::claimed(claim, claimed.len());
     for claimed in claimed {
         core.take_off(active.id());
-        core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes));
+        let span = trace::attempt(core, &claimed.attempt, Some(claim));
+        core.spawn(handoff::hand_off(Arc::clone(core), Arc::clone(active), claimed, changes).instrument(span));
     }
 }
 
 /// Repeats a claim whose answer was lost until the store says what became of it: the same request names the same attempts. They are
 /// handed over or given back like any others; most are too late by now.
-async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest, changes: u64) {
+async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest, changes: u64, span: Span) {
     let mut wait = FIRST_WAIT;
     while core.phase() == Phase::Running {
         core.sleep(wait).await;
@@ -326,7 +330,7 @@ async fn claim_again(core: Arc<Core>, active: Arc<Active>, request: ClaimRequest
                 // What has been settled or taken over since is not this node's business any more.
                 let mine = |attempt: &Attempt| attempt.state == AttemptState::Claimed && attempt.claimed_by == request.token;
                 let open = claims.claimed.into_iter().filter(|claimed| mine(&claimed.attempt)).collect();
-                hand_over(&core, &active, open, changes);
+                hand_over(&core, &active, open, changes, &span);
                 core.changed();
                 return;
             }

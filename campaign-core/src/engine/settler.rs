@@ -1,7 +1,7 @@
 //! Outcomes become durable, many at a time.
 
 use super::core::{Core, FIRST_WAIT, LONGEST_WAIT, earlier};
-use super::{inbound, starts};
+use super::{inbound, starts, trace};
 use crate::contact::ContactStatus;
 use crate::id::{CampaignId, Money, NodeToken};
 use crate::outcome::Outcome;
@@ -23,11 +23,14 @@ pub(crate) struct Ended {
     pub(crate) settlement: Settlement,
     /// The person does not want to be contacted again: by nobody, or by nobody of the campaign's organisation.
     pub(crate) opted_out: Option<(PhoneNumber, SuppressionScope)>,
+    /// Spans that end when it is settled.
+    pub(crate) open: trace::Open,
 }
 
 impl Core {
     /// Hands an attempt that is over to the settler.
-    pub(crate) fn end(&self, ended: Ended) {
+    pub(crate) fn end(&self, mut ended: Ended) {
+        ended.open = trace::settle(self, &ended);
         // The settler ends only when the node has stopped; then the attempt is left to recovery.
         let _ = self.ended.send(ended);
     }

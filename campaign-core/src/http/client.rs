@@ -32,6 +32,8 @@ pub enum Body {
     Form(Vec<(String, String)>),
     /// JSON text, exactly as it was signed.
     Json(Vec<u8>),
+    /// Bytes whose media type is among the headers.
+    Bytes(Vec<u8>),
 }
 
 impl std::fmt::Debug for Body {
@@ -40,6 +42,7 @@ impl std::fmt::Debug for Body {
             Self::Empty => "Empty",
             Self::Form(_) => "Form(..)",
             Self::Json(_) => "Json(..)",
+            Self::Bytes(_) => "Bytes(..)",
         })
     }
 }
@@ -191,6 +194,7 @@ impl HttpClient {
                 request.header("content-type", "application/x-www-form-urlencoded").body(text)
             }
             Body::Json(bytes) => request.header("content-type", "application/json").body(bytes),
+            Body::Bytes(bytes) => request.body(bytes),
         };
         let mut response = match request.send().await {
             Ok(response) => response,

@@ -124,6 +124,7 @@ async fn run(
         .shared_store(store)
         .shared_dialer(Arc::clone(&observer) as Arc<dyn crate::dialer::Dialer>)
         .executor(clock.clone())
+        .untraced()
         .options(|own| {
             *own = engine_options;
             // One process, no others: nothing to poll for, and a lease longer than the simulation needs no heartbeat.

@@ -20,7 +20,7 @@ mod types;
 
 pub use copy::{Copied, copy_store};
 pub use memory::MemoryStore;
-pub use open::open_store;
+pub use open::{Migrated, migrate_store, open_store};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore, StoreClock};
 #[cfg(feature = "sqlite")]

@@ -4,6 +4,15 @@ use super::{ContactStore, MemoryStore};
 use crate::error::{Error, Kind, Result};
 use std::sync::Arc;
 
+/// What opening a store did to its tables. Every version of this library that changes them gives them the next number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version they had; 0 when there were none.
+    pub from: u32,
+    /// The version they have now: that of this library.
+    pub to: u32,
+}
+
 /// Opens the store a URL names.
 ///
 /// | URL | store |
@@ -24,16 +33,30 @@ use std::sync::Arc;
 /// [`Kind::Invalid`] for a scheme that is not known or was not built in, and what opening the store can meet. The URL itself is
 /// never repeated: it may hold a password.
 pub async fn open_store(url: &str) -> Result<Arc<dyn ContactStore>> {
+    Ok(migrate_store(url).await?.0)
+}
+
+/// As [`open_store`], and says what was done to its tables; a store that has none, [`MemoryStore`], says nothing.
+///
+/// # Errors
+/// As [`open_store`].
+pub async fn migrate_store(url: &str) -> Result<(Arc<dyn ContactStore>, Option<Migrated>)> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     match scheme {
-        "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
+        "memory" if rest.is_empty() => Ok((Arc::new(MemoryStore::new()), None)),
         #[cfg(feature = "sqlite")]
-        "sqlite" if rest == ":memory:" => Ok(Arc::new(super::SqliteStore::in_memory()?)),
-        #[cfg(feature = "sqlite")]
-        "sqlite" if !rest.is_empty() => Ok(Arc::new(super::SqliteStore::open(rest)?)),
+        "sqlite" if !rest.is_empty() => {
+            let store = if rest == ":memory:" { super::SqliteStore::in_memory() } else { super::SqliteStore::open(rest) }?;
+            let migrated = store.migrated();
+            Ok((Arc::new(store), Some(migrated)))
+        }
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Ok(Arc::new(super::PostgresStore::connect(url).await?)),
+        "postgres" | "postgresql" => {
+            let store = super::PostgresStore::connect(url).await?;
+            let migrated = store.migrated();
+            Ok((Arc::new(store), Some(migrated)))
+        }
         _ => Err(unknown()),
     }
 }
@@ -64,6 +87,8 @@ mod tests {
             let path = folder.path().join("a store.db");
             open_store(&format!("sqlite://{}", path.display())).await.unwrap();
             assert!(path.exists());
+            let (_, again) = migrate_store(&format!("sqlite://{}", path.display())).await.unwrap();
+            assert!(again.is_some_and(|again| again.from == again.to && again.to > 0), "{again:?}");
             open_store("sqlite::memory:").await.unwrap();
         }
         for url in ["", "memory://x", "sqlite://", "redis://user:secret@host", "campaigns.db"] {

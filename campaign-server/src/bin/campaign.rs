@@ -11,6 +11,7 @@
 //! | `stores` | `migrate`, `copy-store` |
 //! | `serve`, `keys`, `webhooks` | those |
 //! | `settings` | `config check`, `config keys` |
+//! | `telemetry` | traces of `serve` and `run` |
 //! | `common` | what all share: configuration, the engine beside the nodes, output, exit codes |
 
 #[path = "campaign/common.rs"]
@@ -35,6 +36,8 @@ mod status;
 mod stores;
 #[path = "campaign/suppress.rs"]
 mod suppress;
+#[path = "campaign/telemetry.rs"]
+mod telemetry;
 #[path = "campaign/watch.rs"]
 mod watch;
 #[path = "campaign/webhooks.rs"]
@@ -118,9 +121,14 @@ async fn main() -> ExitCode {
     };
     let session = Session::new(cli.globals);
     let done = execute(cli.command, &session).await;
+    let as_json = session.json;
+    // Who has been told to end at once does.
+    if !matches!(done, Err(common::Failure::Said(130))) {
+        session.end().await;
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.told(session.json),
+        Err(failure) => failure.told(as_json),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every key, in one table: what the file, the environment, `campaign config check` and `docs/command.md` go by.
 
+use axum::http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 /// What a value looks like.
@@ -19,6 +20,10 @@ pub enum Form {
     Whole(u64, u64),
     /// Seconds, fractions allowed, of at least 0.
     Seconds,
+    /// A part of a whole, 0 to 1.
+    Fraction,
+    /// Headers of HTTP by their names. As a text: `name=value`, separated by commas, values percent-encoded; or JSON.
+    Headers,
     /// A list of texts; in the environment they are separated by commas.
     Texts,
     /// One of these words.
@@ -44,6 +49,18 @@ impl Key {
     /// The environment variable that sets it, for example `CAMPAIGN_LOG_LEVEL`.
     pub fn variable(&self) -> String {
         format!("CAMPAIGN_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Variables that other programs go by as well; the first that is set stands for [`Key::variable`] where that is not set.
+    pub fn usual_variables(&self) -> &'static [&'static str] {
+        match self.name {
+            "log.level" => &["RUST_LOG"],
+            "telemetry.endpoint" => &[TRACES_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT"],
+            "telemetry.headers" => &["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"],
+            "telemetry.service_name" => &["OTEL_SERVICE_NAME"],
+            "telemetry.sample_ratio" => &["OTEL_TRACES_SAMPLER_ARG"],
+            _ => &[],
+        }
     }
 
     pub(super) fn default_value(&self) -> Option<Value> {
@@ -75,6 +92,8 @@ impl Key {
                 (fits, format!("must be a whole number {must}"))
             }
             Form::Seconds => (number.is_some_and(|number| (0.0..=1e9).contains(&number)), "must be seconds, 0 or more".to_owned()),
+            Form::Fraction => (number.is_some_and(|number| (0.0..=1.0).contains(&number)), "must be a number from 0 to 1".to_owned()),
+            Form::Headers => (headers(value).is_some(), "must be headers of HTTP by their names, each a text".to_owned()),
             Form::Texts => {
                 let fits = value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
                 (fits, "must be a list of texts".to_owned())
@@ -91,7 +110,8 @@ impl Key {
         match self.form {
             Form::Text | Form::Url(_) | Form::Address | Form::Country | Form::Choice(_) => json!(text),
             Form::Texts => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
-            Form::Flag | Form::Whole(..) | Form::Seconds | Form::Table => as_json(),
+            Form::Headers if !text.trim_start().starts_with('{') => header_list(text).unwrap_or_else(|| json!(text)),
+            Form::Flag | Form::Whole(..) | Form::Seconds | Form::Fraction | Form::Headers | Form::Table => as_json(),
         }
     }
 }
@@ -100,9 +120,45 @@ fn listed(words: &[&str], end: &str) -> String {
     words.iter().map(|word| format!("{word}{end}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Headers that can be sent.
+pub(super) fn headers(value: &Value) -> Option<Vec<(&str, &str)>> {
+    let sendable = |name: &str, value: &str| HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok();
+    let pair = |(name, value)| Some((String::as_str(name), Value::as_str(value)?)).filter(|(name, value)| sendable(name, value));
+    value.as_object()?.iter().map(pair).collect()
+}
+
+/// `name=value,name=value`, as W3C's baggage without properties: what `OTEL_EXPORTER_OTLP_HEADERS` holds.
+fn header_list(text: &str) -> Option<Value> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let read = |entry: &str| {
+        let (name, value) = entry.split_once('=')?;
+        Some((name.trim().to_lowercase(), json!(percent_decoded(value.trim())?)))
+    };
+    entries.map(read).collect::<Option<serde_json::Map<_, _>>>().map(Value::Object)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
 const fn key(name: &'static str, form: Form, default: &'static str, about: &'static str) -> Key {
     Key { name, form, default, about }
 }
+
+/// Unlike its neighbours it names the whole address.
+pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
 /// The schemes of stores.
 const STORES: &[&str] = &["sqlite", "postgres", "postgresql", "memory"];
@@ -151,6 +207,15 @@ pub const KEYS: &[Key] = &[
         "\"public\"",
         "Where webhooks may lead: public addresses by https, or anywhere.",
     ),
+    key(
+        "telemetry.endpoint",
+        Form::Url(&["http", "https"]),
+        "",
+        "Where `serve` and `run` send traces: a collector of OpenTelemetry that takes HTTP, for example `http://127.0.0.1:4318`.",
+    ),
+    key("telemetry.headers", Form::Headers, "", "Headers of what is sent there, such as a key."),
+    key("telemetry.service_name", Form::Text, "\"campaign\"", "What this service is called in traces."),
+    key("telemetry.sample_ratio", Form::Fraction, "1", "Which part of the traces that begin here is sent, 0 to 1."),
 ];
 
 /// The key of this name.
@@ -162,4 +227,22 @@ pub fn find(name: &str) -> Option<&'static Key> {
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
     scored.min_by_key(|(distance, _)| *distance).filter(|(distance, known)| *distance <= 1 + known.len() / 3).map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_have_two_forms() {
+        let key = find("telemetry.headers").unwrap();
+        let listed = key.parse("Authorization=Bearer%20abc%3D, x-team = calls,");
+        assert_eq!(listed, json!({ "authorization": "Bearer abc=", "x-team": "calls" }));
+        assert_eq!(headers(&listed), Some(vec![("authorization", "Bearer abc="), ("x-team", "calls")]));
+        assert_eq!(key.parse(r#"{"a": "b"}"#), json!({ "a": "b" }));
+        for text in ["authorization", "a b=c", "a=%0a", "a=%2", "a=%zz", r#"{"a": 1}"#, "=b"] {
+            assert!(key.fit(&key.parse(text)).is_err(), "{text}");
+        }
+        assert!(key.fit(&key.parse("")).is_ok(), "no headers are fine");
+    }
 }

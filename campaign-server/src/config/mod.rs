@@ -6,6 +6,7 @@
 //! | `file` | TOML, with the line of everything in it |
 //! | `secrets` | `{ env = ... }` and `{ file = ... }`; what is not shown |
 //! | `parts` | carrier, assistant, settings of the node and of the server, made from it |
+//! | `telemetry` | where traces are sent |
 //!
 //! Nothing here is read by the router or the engine: who embeds them gives them settings of his own.
 
@@ -13,6 +14,7 @@ mod file;
 mod keys;
 mod parts;
 mod secrets;
+mod telemetry;
 
 pub use keys::{Form, KEYS, Key, find};
 
@@ -24,6 +26,11 @@ use std::path::{Path, PathBuf};
 
 /// The file that is read when none is named and it is there.
 pub const FILE: &str = "campaign.toml";
+
+/// Keys whose secrets only those need who dial, answer or send traces.
+const MAY_MISS_SECRETS: [&str; 3] = ["dialer", "assistant", "telemetry.headers"];
+/// How the names of the keys of telemetry begin.
+const TELEMETRY: &str = "telemetry.";
 
 /// Looks up an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -125,6 +132,8 @@ impl Given {
 pub struct Configuration {
     settings: BTreeMap<&'static str, Setting>,
     document: Document,
+    /// What is wrong with keys that only some commands go by: told to those.
+    later: Vec<(&'static str, Fault)>,
 }
 
 // Values may be secrets.
@@ -137,8 +146,11 @@ impl fmt::Debug for Configuration {
 impl Configuration {
     /// Reads the file, the environment and the flags.
     ///
+    /// Secrets of the carrier, of the assistant and of telemetry may be missing: who never uses those need not know them. Whoever asks for
+    /// one of them is told.
+    ///
     /// # Errors
-    /// Everything that is wrong, at once: unknown keys, values of the wrong form, secrets that are not where they should be.
+    /// Everything that is wrong, at once: unknown keys, values of the wrong form, other secrets that are not where they should be.
     pub fn read(given: &Given, environment: &Environment<'_>) -> Result<Self, Vec<Fault>> {
         let (configuration, faults) = Self::read_what_can_be(given, environment);
         if faults.is_empty() { Ok(configuration) } else { Err(faults) }
@@ -148,7 +160,7 @@ impl Configuration {
         let named = given.file.clone().or_else(|| environment("CAMPAIGN_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
         let path = named.or_else(|| Some(PathBuf::from(FILE)).filter(|path| path.is_file()));
         let (document, mut faults) = path.map_or_else(Default::default, |path| file::read(&path));
-        let mut configuration = Self { settings: BTreeMap::new(), document };
+        let mut configuration = Self { settings: BTreeMap::new(), document, later: Vec::new() };
         for key in KEYS {
             if let Some(value) = key.default_value() {
                 configuration.settings.insert(key.name, Setting { value, source: Source::Default });
@@ -174,32 +186,57 @@ impl Configuration {
                 faults.push(Fault { source: source(&place), key: Some(place), message });
                 continue;
             };
-            let before = faults.len();
-            secrets::fetch(&mut value, key.name, &source, environment, faults);
-            if faults.len() == before {
+            let mut missing = Vec::new();
+            secrets::fetch(&mut value, key.name, &source, environment, &mut missing);
+            if missing.is_empty() {
                 let source = source(&place);
                 self.take(key, value, source, faults);
+            } else if MAY_MISS_SECRETS.contains(&key.name) {
+                self.later.extend(missing.into_iter().map(|fault| (key.name, fault)));
+            } else {
+                faults.append(&mut missing);
             }
         }
     }
 
     fn take_environment(&mut self, environment: &Environment<'_>, faults: &mut Vec<Fault>) {
         for key in KEYS {
-            let own = Some(key.variable());
-            // What other programs go by as well.
-            let usual = (key.name == "log.level").then(|| "RUST_LOG".to_owned());
-            let found = own.into_iter().chain(usual).find_map(|name| Some((environment(&name).filter(|text| !text.is_empty())?, name)));
-            if let Some((text, name)) = found {
-                self.take(key, key.parse(&text), Source::Environment(name), faults);
+            let own = key.variable();
+            let usual = key.usual_variables().iter().map(|name| (*name).to_owned());
+            let set = |name: String| Some((environment(&name).filter(|text| !text.is_empty())?, name));
+            let Some((text, name)) = std::iter::once(own.clone()).chain(usual).find_map(set) else { continue };
+            let value = key.parse(&text);
+            // What others understand otherwise than we do must not stand in the way of commands that have nothing to do with it.
+            match key.fit(&value) {
+                Err(message) if name != own && key.name.starts_with(TELEMETRY) => {
+                    let source = Source::Environment(name);
+                    self.later.push((key.name, Fault { key: Some(key.name.to_owned()), source, message }));
+                }
+                _ => self.take(key, value, Source::Environment(name), faults),
             }
         }
     }
 
     fn take(&mut self, key: &'static Key, value: Value, source: Source, faults: &mut Vec<Fault>) {
+        let value = match (key.form, &value) {
+            // The whole list can lie elsewhere: `headers = { env = "NAME" }`.
+            (Form::Headers, Value::String(text)) => key.parse(text),
+            _ => value,
+        };
         match key.fit(&value) {
-            Ok(()) => drop(self.settings.insert(key.name, Setting { value, source })),
+            Ok(()) => {
+                // What it replaces need not be in order.
+                self.later.retain(|(name, _)| *name != key.name);
+                self.settings.insert(key.name, Setting { value, source });
+            }
             Err(message) => faults.push(Fault { key: Some(key.name.to_owned()), source, message }),
         }
+    }
+
+    /// What is wrong with these keys and was not told yet.
+    fn told_later(&self, of: &str) -> Result<(), Vec<Fault>> {
+        let faults: Vec<Fault> = self.later.iter().filter(|(name, _)| name.starts_with(of)).map(|(_, fault)| fault.clone()).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// The file that was read.

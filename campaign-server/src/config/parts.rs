@@ -24,8 +24,9 @@ impl Configuration {
     /// Everything that is wrong, at once.
     pub fn check(given: &Given, environment: &Environment<'_>) -> Result<Self, Vec<Fault>> {
         let (configuration, mut faults) = Self::read_what_can_be(given, environment);
+        faults.extend(configuration.later.iter().map(|(_, fault)| fault.clone()));
         let of = |key: &str| faults.iter().any(|fault| fault.key.as_deref().is_some_and(|place| place.starts_with(key)));
-        let (no_dialer, no_assistant) = (of("dialer"), of("assistant"));
+        let (no_dialer, no_assistant, of_telemetry) = (of("dialer"), of("assistant"), of("telemetry"));
         // What is wrong with a table as such is told already.
         if !no_dialer {
             faults.extend(configuration.dialer_faults());
@@ -34,6 +35,9 @@ impl Configuration {
             faults.extend(configuration.assistant_faults());
         }
         faults.extend(configuration.engine_options().err().into_iter().flatten());
+        if !of_telemetry {
+            faults.extend(configuration.telemetry(environment).err().into_iter().flatten());
+        }
         if faults.is_empty() { Ok(configuration) } else { Err(faults) }
     }
 
@@ -58,6 +62,7 @@ impl Configuration {
     /// # Errors
     /// Everything that is wrong with its description.
     pub fn dialer(&self, called_back: bool) -> Result<Arc<dyn Dialer>, Vec<Fault>> {
+        self.told_later("dialer")?;
         let description = self.dialer_description(called_back);
         wire::dialer(description, &mut |_| Err(no_carrier())).map_err(|error| {
             let faults = self.dialer_faults();
@@ -84,6 +89,7 @@ impl Configuration {
     /// # Errors
     /// Everything that is wrong with its description.
     pub fn assistant(&self) -> Result<Option<Arc<dyn Assistant>>, Vec<Fault>> {
+        self.told_later("assistant")?;
         let Some(description) = self.value("assistant").cloned() else { return Ok(None) };
         wire::assistant(description, &mut |_| Err(no_assistant())).map(Some).map_err(|error| {
             let faults = self.assistant_faults();

@@ -67,7 +67,8 @@ impl Desk {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CAMPAIGN);
         command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CAMPAIGN_")) {
+        let ours = |name: &str| ["CAMPAIGN_", "OTEL_"].iter().any(|beginning| name.starts_with(beginning));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         command.env("CAMPAIGN_STORE", &self.store);

@@ -110,6 +110,7 @@ pub struct PostgresStore {
     pool: Pool,
     zones: Zones,
     wakes: Option<Wakes>,
+    migrated: Migrated,
 }
 
 /// Shows the schema only.
@@ -155,12 +156,17 @@ impl PostgresStore {
             None => target,
         };
         let home = Arc::new(Home { options, store_id: OnceLock::new() });
-        let mut store = Self { home, pool, zones: Zones::default(), wakes: None };
-        store.run(Access::Write, (), work!(|tx, ()| schema::migrate(tx))).await?;
+        let mut store = Self { home, pool, zones: Zones::default(), wakes: None, migrated: Migrated { from: 0, to: 0 } };
+        store.migrated = store.run(Access::Write, (), work!(|tx, ()| schema::migrate(tx))).await?;
         let id = store.run(Access::Read, (), work!(|tx, ()| schema::store_id(tx))).await?;
         let _ = store.home.store_id.set(id);
         store.wakes = store.home.options.listen.then(|| Wakes::start(heard_at, &store.home.options.schema));
         Ok(store)
+    }
+
+    /// What opening it did to its tables.
+    pub fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     /// The schema of the tables.

@@ -3,6 +3,7 @@
 use super::fault::Outcome as Result;
 use super::tx::{Tx, params};
 use crate::error::{Error, Kind};
+use crate::store::Migrated;
 use uuid::Uuid;
 
 /// Every version of the schema, in order. Each is applied once, in one transaction.
@@ -37,15 +38,16 @@ async fn version(tx: &Tx, schema: &str) -> Result<usize> {
 }
 
 /// Brings the schema up to date. Any number of nodes may do so at once: one does the work, the others wait for it.
-pub(super) async fn migrate(tx: &Tx) -> Result<()> {
+pub(super) async fn migrate(tx: &Tx) -> Result<Migrated> {
     let schema = tx.options().schema.as_str();
     let mut version_now = version(tx, schema).await?;
     if version_now > MIGRATIONS.len() {
         let message = "the store was written by a newer version of this program; update the program";
         return Err(Error::new(Kind::Corrupt, message).with("schema", schema).into());
     }
+    let done = |from: usize| Migrated { from: from as u32, to: MIGRATIONS.len() as u32 };
     if version_now == MIGRATIONS.len() {
-        return Ok(());
+        return Ok(done(version_now));
     }
     // Held to the end of the transaction; the number only has to be the same for every node of this schema.
     tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('campaign schema ' || $1, 0))", params![schema]).await?;
@@ -62,7 +64,7 @@ pub(super) async fn migrate(tx: &Tx) -> Result<()> {
         tx.batch(sql).await?;
         tx.execute("INSERT INTO schema_version (version) VALUES ($1)", params![index as i32 + 1]).await?;
     }
-    Ok(())
+    Ok(done(version_now))
 }
 
 /// Who the store is.

@@ -79,6 +79,7 @@ pub struct SqliteStore {
     changes: Option<Mutex<Connection>>,
     /// Resolves when the writer has ended.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
+    migrated: Migrated,
 }
 
 type ReadJob = Box<dyn FnOnce(&Db) + Send>;
@@ -114,16 +115,17 @@ impl SqliteStore {
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self> {
         let path: Arc<Path> = Arc::from(path.as_ref());
         let opened = || -> Answer<_> {
-            let writer = Db::new(schema::open_writer(&path, &options)?)?;
+            let (writer, migrated) = schema::open_writer(&path, &options)?;
+            let writer = Db::new(writer)?;
             let readers: Vec<Db> =
                 (0..options.readers.clamp(1, 64)).map(|_| Db::new(schema::open_reader(&path, &options)?)).collect::<Answer<_>>()?;
             let changes = schema::open_reader(&path, &options)?;
             changes.busy_timeout(Duration::ZERO)?;
-            Ok((writer, readers, changes))
+            Ok((writer, migrated, readers, changes))
         };
-        let (writer, readers, changes) = opened().map_err(|fault| fault.into_error(&path))?;
+        let (writer, migrated, readers, changes) = opened().map_err(|fault| fault.into_error(&path))?;
         let reads = Arc::new(Queue::<ReadJob>::new());
-        let mut store = Self::start(path, writer)?;
+        let mut store = Self::start(path, writer, migrated)?;
         for db in readers {
             let queue = Arc::clone(&reads);
             thread("campaign-read", move || {
@@ -143,11 +145,12 @@ impl SqliteStore {
     /// [`Kind::Unavailable`] when there is no memory or no thread left.
     pub fn in_memory() -> Result<Self> {
         let path: Arc<Path> = Arc::from(Path::new(":memory:"));
-        let db = schema::open_memory(&SqliteOptions::default()).and_then(Db::new).map_err(|fault| fault.into_error(&path))?;
-        Self::start(path, db)
+        let opened = schema::open_memory(&SqliteOptions::default()).and_then(|(conn, migrated)| Ok((Db::new(conn)?, migrated)));
+        let (db, migrated) = opened.map_err(|fault| fault.into_error(&path))?;
+        Self::start(path, db, migrated)
     }
 
-    fn start(path: Arc<Path>, db: Db) -> Result<Self> {
+    fn start(path: Arc<Path>, db: Db, migrated: Migrated) -> Result<Self> {
         let writes = Arc::new(Queue::new());
         let (send, ended) = oneshot::channel();
         let (queue, file) = (Arc::clone(&writes), Arc::clone(&path));
@@ -155,7 +158,12 @@ impl SqliteStore {
             Writer::new(db).run(&queue, &file);
             let _ = send.send(());
         })?;
-        Ok(Self { path, writes, reads: None, changes: None, ended: Mutex::new(Some(ended)) })
+        Ok(Self { path, writes, reads: None, changes: None, ended: Mutex::new(Some(ended)), migrated })
+    }
+
+    /// What opening it did to its tables.
+    pub fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     /// The file.

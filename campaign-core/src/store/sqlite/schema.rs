@@ -3,6 +3,7 @@
 use super::SqliteOptions;
 use super::fault::{Fault, Outcome as Result};
 use crate::error::{Error, Kind};
+use crate::store::Migrated;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 use std::path::Path;
@@ -18,23 +19,23 @@ const STEPS: &[M<'static>] =
     &[M::up(include_str!("migrations/0001_initial.sql")), M::up(include_str!("migrations/0002_organizations.sql"))];
 
 /// Opens the connection that writes, and brings the schema up to date.
-pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection> {
+pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<(Connection, Migrated)> {
     create_private(path)?;
     let mut conn = Connection::open_with_flags(path, flags())?;
     conn.busy_timeout(options.busy_timeout)?;
     refuse_foreign(&conn, path)?;
     switch_to_wal(&conn)?;
     settings(&conn, options)?;
-    migrate(&mut conn, path)?;
-    Ok(conn)
+    let migrated = migrate(&mut conn, path)?;
+    Ok((conn, migrated))
 }
 
 /// Opens a database in memory; used by one connection only.
-pub(super) fn open_memory(options: &SqliteOptions) -> Result<Connection> {
+pub(super) fn open_memory(options: &SqliteOptions) -> Result<(Connection, Migrated)> {
     let mut conn = Connection::open_in_memory()?;
     settings(&conn, options)?;
-    migrate(&mut conn, Path::new(":memory:"))?;
-    Ok(conn)
+    let migrated = migrate(&mut conn, Path::new(":memory:"))?;
+    Ok((conn, migrated))
 }
 
 /// Opens a connection that only reads. Not with SQLite's read-only flag: such a connection cannot make the shared-memory file
@@ -112,7 +113,8 @@ fn settings(conn: &Connection, options: &SqliteOptions) -> Result<()> {
     Ok(())
 }
 
-fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
+fn migrate(conn: &mut Connection, path: &Path) -> Result<Migrated> {
+    let from = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
     let mut tries = 0;
     loop {
@@ -142,5 +144,5 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
             [Uuid::new_v4().to_string()],
         )?;
     }
-    Ok(())
+    Ok(Migrated { from, to: STEPS.len() as u32 })
 }

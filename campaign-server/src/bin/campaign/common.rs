@@ -1,5 +1,6 @@
 //! What all subcommands share: configuration, the engine beside the nodes, output, exit codes.
 
+use crate::telemetry::Traces;
 use campaign_core::executor::TokioExecutor;
 use campaign_core::id::CampaignId;
 use campaign_core::store::{ContactStore, open_store};
@@ -12,7 +13,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// For `--help`; `docs/command.md` has the same.
 pub(crate) const EXIT_CODES: &str = "\
@@ -52,6 +55,7 @@ pub(crate) struct Globals {
 pub(crate) struct Session {
     pub(crate) json: bool,
     given: Given,
+    traces: Traces,
 }
 
 impl Session {
@@ -62,21 +66,28 @@ impl Session {
         given.text("region", "--region", region.as_deref());
         given.text("log.level", "--log-level", log_level.as_deref());
         given.text("log.format", "--log-format", log_format.as_deref());
-        Self { json, given }
+        Self { json, given, traces: Traces::default() }
     }
 
-    /// Reads the configuration, with more flags, and begins the log.
-    pub(crate) fn configuration_with(&self, more: impl FnOnce(&mut Given), usual_level: &str) -> Done<Configuration> {
+    /// Reads the configuration of a command that executes, with more flags, and begins log and traces.
+    pub(crate) fn executing(&self, more: impl FnOnce(&mut Given), usual_level: &str) -> Done<Configuration> {
         let mut given = self.given.clone();
         more(&mut given);
         let configuration = Configuration::read(&given, &environment)?;
-        begin_log(&configuration, usual_level)?;
+        begin_log(&configuration, usual_level, self.traces.begin(&configuration)?)?;
         Ok(configuration)
     }
 
-    /// Reads the configuration. The log is quiet unless somebody asked for more.
+    /// Reads the configuration of any other command. The log is quiet unless somebody asked for more.
     pub(crate) fn configuration(&self) -> Done<Configuration> {
-        self.configuration_with(|_| {}, "warn")
+        let configuration = Configuration::read(&self.given, &environment)?;
+        begin_log(&configuration, QUIET, None)?;
+        Ok(configuration)
+    }
+
+    /// Sends what is left of the traces.
+    pub(crate) async fn end(self) {
+        self.traces.end().await;
     }
 
     pub(crate) fn given(&self) -> &Given {
@@ -103,12 +114,17 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn begin_log(configuration: &Configuration, usual_level: &str) -> Done {
+/// The level of the log of a command that people wait for.
+pub(crate) const QUIET: &str = "warn";
+
+fn begin_log(configuration: &Configuration, usual_level: &str, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) -> Done {
     let level = if configuration.is_given("log.level") { configuration.text("log.level") } else { usual_level };
     let filter = EnvFilter::try_new(level).map_err(|error| Error::invalid("log.level", format!("is not understood: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let log = if configuration.text("log.format") == "json" { log.json().boxed() } else { log.boxed() };
+    let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = traces.into_iter().chain([log.with_filter(filter).boxed()]).collect();
     // A log that has begun already goes on as it is.
-    let _ = if configuration.text("log.format") == "json" { log.json().try_init() } else { log.try_init() };
+    let _ = tracing_subscriber::registry().with(layers).try_init();
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 //! Which campaign a command means is a document of the store, under a digest of the file's path, the name and the organisation. Contacts are
 //! known by their numbers, so a file that was imported in part is imported again without doubling anybody.
 
-use crate::common::{Done, Failure, Session, campaign_id, json_line, line, remark};
+use crate::common::{Done, Failure, QUIET, Session, campaign_id, json_line, line, remark};
 use crate::import::{self, FileArgs, pair};
 use crate::serve::{node, stopped};
 use crate::status;
+use crate::telemetry::TelemetryArgs;
 use crate::watch::Watch;
 use campaign_core::campaign::{CampaignRecord, CampaignSpec, CampaignStatus};
 use campaign_core::contact::Owner;
@@ -57,6 +58,8 @@ pub(crate) struct Run {
     again: bool,
     #[command(flatten)]
     how: FileArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
 /// What a command has begun.
@@ -73,7 +76,7 @@ struct Begun {
 
 impl Run {
     pub(crate) async fn run(self, session: &Session) -> Done {
-        let configuration = session.configuration()?;
+        let configuration = session.executing(|given| self.telemetry.give(given), QUIET)?;
         let plan = if self.campaign.is_some() { wire::Object::new() } else { self.plan()? };
         let digest = self.file.as_deref().map(digest).transpose()?;
         // Read before anything starts: a mistake in it costs nothing.

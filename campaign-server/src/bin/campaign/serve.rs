@@ -1,6 +1,7 @@
 //! `campaign serve`.
 
 use crate::common::{Done, Session};
+use crate::telemetry::TelemetryArgs;
 use campaign_core::store::open_store;
 use campaign_core::{Engine, Error, Kind, Result};
 use campaign_server::config::Configuration;
@@ -43,6 +44,8 @@ pub(crate) struct Serve {
     /// Log JSON lines instead of text; as `--log-format json`.
     #[arg(long)]
     log_json: bool,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
 impl Serve {
@@ -56,7 +59,7 @@ impl Serve {
             }
         });
         let simulated = simulated.transpose()?;
-        let configuration = session.configuration_with(
+        let configuration = session.executing(
             |given| {
                 given.text("listen", "--listen", self.listen.as_deref());
                 given.text("public_url", "--public-url", self.public_url.as_deref());
@@ -68,6 +71,7 @@ impl Serve {
                 given.text("dialer", "--dialer", self.dialer.as_deref());
                 given.flag("dialer", "--simulated", simulated);
                 given.flag("log.format", "--log-json", self.log_json.then_some("json"));
+                self.telemetry.give(given);
             },
             "info",
         )?;

@@ -41,11 +41,12 @@ fn check(session: &Session) -> Done {
 
 fn keys(session: &Session) -> Done {
     if session.json {
-        let all = KEYS.iter().map(|key| json!({ "key": key.name, "variable": key.variable(), "default": key.default, "about": key.about }));
+        let all = KEYS.iter().map(|key| json!({ "key": key.name, "variable": key.variable(), "usual_variables": key.usual_variables(), "default": key.default, "about": key.about }));
         return json_line(&all.collect());
     }
     KEYS.iter().try_for_each(|key| {
-        line(format!("{} ({})", key.name, key.variable()))?;
+        let variables: Vec<String> = std::iter::once(key.variable()).chain(key.usual_variables().iter().map(ToString::to_string)).collect();
+        line(format!("{} ({})", key.name, variables.join(", else ")))?;
         let default = if key.default.is_empty() { String::new() } else { format!(" Default: {}.", key.default) };
         line(format!("    {}{default}", key.about))
     })

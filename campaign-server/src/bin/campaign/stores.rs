@@ -2,7 +2,7 @@
 
 use crate::common::{Done, Session, clock, json_line, line};
 use campaign_core::executor::Executor;
-use campaign_core::store::{CampaignQuery, ContactStore, Copied, Paging, copy_store, open_store};
+use campaign_core::store::{CampaignQuery, ContactStore, Copied, Migrated, Paging, copy_store, migrate_store, open_store};
 use campaign_core::{Error, Kind};
 use clap::Args;
 use serde_json::json;
@@ -14,13 +14,24 @@ pub(crate) struct Migrate {}
 impl Migrate {
     pub(crate) async fn run(self, session: &Session) -> Done {
         // Opening a store brings it to this version's schema, in a transaction that other processes wait for.
-        let store = session.store().await?;
+        let (store, migrated) = migrate_store(session.configuration()?.store()).await?;
         let campaigns = store.campaigns(CampaignQuery { paging: Paging { offset: 0, limit: 1 }, ..CampaignQuery::default() }).await?.total;
         store.close().await?;
         if session.json {
-            return json_line(&json!({ "migrated": true, "campaigns": campaigns }));
+            let [from, to] = [migrated.map(|migrated| migrated.from), migrated.map(|migrated| migrated.to)];
+            return json_line(&json!({ "migrated": true, "from_version": from, "to_version": to, "campaigns": campaigns }));
         }
-        line(format!("The store is ready for this version; it holds {campaigns} campaigns."))
+        line(format!("{} It holds {campaigns} campaigns.", said(migrated)))
+    }
+}
+
+/// What was done, for people.
+fn said(migrated: Option<Migrated>) -> String {
+    match migrated {
+        None => "The store is in memory, has no schema, and is gone with this command.".to_owned(),
+        Some(Migrated { from: 0, to }) => format!("The store was new; its schema is made, version {to}."),
+        Some(Migrated { from, to }) if from == to => format!("The store was at schema version {to} already."),
+        Some(Migrated { from, to }) => format!("The store went from schema version {from} to {to}."),
     }
 }
 
