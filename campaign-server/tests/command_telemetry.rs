@@ -276,7 +276,7 @@ fn the_configuration_shows_where_traces_go_and_no_header() {
     let said = run(&desk, &[("COLLECTOR_HEADERS", "a=b"), grpc[0], grpc[1]]);
     assert!(said.code == 2 && said.err.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{said:?}");
     assert_eq!(
-        desk.command(&["status"]).envs([("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"), grpc[1]]).status().unwrap().code(),
+        desk.command(&["status"]).envs([("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"), grpc[1]]).output().unwrap().status.code(),
         Some(0)
     );
     desk.write("campaign.toml", "[telemetry]\nendpoint = \"http://a.example\"\nsample_ratio = 7\nheader = \"secret-7\"\n");

@@ -11,7 +11,7 @@ use campaign_core::executor::{Executor, Hold, TokioExecutor};
 use campaign_core::id::{CampaignId, ListId};
 use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::store::{
-    AddContacts, AttemptQuery, CampaignQuery, ContactQuery, ContactStore, DuplicatePolicy, NewCampaign, NewNode, PostgresOptions,
+    AddContacts, AttemptQuery, CampaignQuery, ContactQuery, ContactStore, DuplicatePolicy, Migrated, NewCampaign, NewNode, PostgresOptions,
     PostgresStore, RenewNode, StoreClock, Suppression, SuppressionScope, copy_store, open_store,
 };
 use campaign_core::{Engine, testkit};

@@ -110,7 +110,8 @@ fn whole(endpoint: &str, source: &Source) -> String {
     format!("{}{TRACES}", endpoint.trim_end_matches('/'))
 }
 
-#[cfg(all(test, feature = "otel"))]
+#[cfg(feature = "otel")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Given;
