@@ -10,14 +10,10 @@ use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::State;
 use axum::http::StatusCode;
+use campaign_core::Result;
 use campaign_core::campaign::{CampaignRecord, CampaignStatus};
 use campaign_core::wire::{self, Object};
-use campaign_core::{Kind, Result};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-
-/// How many campaigns of a page are counted at once.
-const AT_ONCE: usize = 8;
 
 pub(super) type Reply = std::result::Result<axum::Json<Value>, Fail>;
 
@@ -55,15 +51,9 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal): Calle
     let mut query = wire::campaign_query(arguments).map_err(in_query)?;
     query.organization = principal.organization;
     let page = state.engine().list_campaigns(query).await?;
-    let state = &state;
-    let shown: Vec<Value> = stream::iter(page.items)
-        .map(|record| async move { show(state, &record).await })
-        .buffered(AT_ONCE)
-        .map_ok(Value::Object)
-        // A campaign that is deleted while the page is made is not on it.
-        .filter(|shown| std::future::ready(!matches!(shown, Err(error) if error.kind() == Kind::NotFound)))
-        .try_collect()
-        .await?;
+    // A campaign that is deleted while the page is made is not on it.
+    let counted = state.engine().progress_of(page.items).await?;
+    let shown: Vec<Value> = counted.iter().map(|(record, progress)| present::campaign(record, progress).into()).collect();
     Ok(axum::Json(json!({
         "campaigns": shown,
         "items": shown,
