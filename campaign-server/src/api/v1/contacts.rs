@@ -1,7 +1,7 @@
 //! `/api/v1/campaigns/{campaign_id}/contacts`.
 
-use super::campaigns::{Reply, in_query_said};
-use super::extract::{Json, Own, Params};
+use super::campaigns::{Page, Reply, in_query_said};
+use super::extract::{Json, Listing, Own, Params};
 use super::present;
 use super::schema::{Added, ContactList, ContactsInput, Message};
 use crate::error::{Fault, FieldFault};
@@ -41,7 +41,7 @@ async fn show(state: &AppState, contacts: Vec<Contact>) -> Result<Vec<Value>> {
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "As `per_page`"),
     ),
     responses((status = 200, description = "A page of contacts", body = ContactList)))]
-pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params) -> Reply {
+pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params) -> Page {
     let window = params.window()?;
     let mut arguments = Object::new();
     for name in ["status", "search"] {
@@ -54,14 +54,7 @@ pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params
     let query = wire::contact_query(Owner::Campaign(own.id()), arguments).map_err(in_query_said)?;
     let page = state.engine().list_contacts(query).await?;
     let shown = show(&state, page.items).await?;
-    Ok(axum::Json(json!({
-        "contacts": shown,
-        "items": shown,
-        "total": page.total,
-        "skip": window.offset,
-        "limit": window.limit,
-        "pagination": window.pagination(page.total),
-    })))
+    Ok(axum::Json(Listing { name: "contacts", items: shown, total: page.total, window }))
 }
 
 /// The rows of a body's `contacts`.
