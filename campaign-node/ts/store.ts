@@ -429,7 +429,7 @@ export interface ContactStore {
   /** Campaigns, newest first. */
   campaigns(query: {
     statuses: CampaignStatus[]; campaignType: string | null; organization: number | null; assistantId: number | null; search: string | null
-    paging: StoredPaging
+    paging: StoredPaging; count: boolean
   }): Awaitable<Page<StoredCampaign>>
   /** Replaces the record if its revision is as expected and the guard holds. */
   saveCampaign(save: {

@@ -9,6 +9,7 @@ use campaign_server::auth::Scope;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use support::{Server, stores};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -227,6 +228,61 @@ async fn many_watchers_all_see_the_end() {
     }
     server.call("", "POST", &format!("/api/v1/campaigns/{id}/start"), None).await;
     futures_util::future::join_all(sockets.iter_mut().map(|socket| until(socket, "campaign_completed"))).await;
+}
+
+/// The opcodes of the frames that come, and the code that the last one closes with; nothing is ever answered.
+async fn listen_only(server: &Server, path: &str) -> (Vec<u8>, u16) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    let mut opcodes = Vec::new();
+    loop {
+        opcodes.push(stream.read_u8().await.unwrap() & 0x0f);
+        let length = match stream.read_u8().await.unwrap() {
+            126 => u64::from(stream.read_u16().await.unwrap()),
+            127 => stream.read_u64().await.unwrap(),
+            length => u64::from(length),
+        };
+        let mut body = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        if opcodes.last() == Some(&8) {
+            return (opcodes, u16::from_be_bytes([body[0], body[1]]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_answers_pings_stays_and_one_that_does_not_is_closed() {
+    let server = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        support::open(options);
+        options.socket_ping_interval = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let id = campaign(&server, "", 1).await;
+    let path = format!("/ws/campaigns/{id}/progress");
+    let (opcodes, code) = listen_only(&server, &path).await;
+    let pings = opcodes.iter().filter(|opcode| **opcode == 9).count();
+    assert_eq!((pings, code), (2, 1001), "two pings without an answer, then the end");
+    // A library answers by itself, as long as the socket is read.
+    let mut reader = server.socket(&path, &[]).await;
+    until(&mut reader, "initial_progress").await;
+    let mut pings = 0;
+    while pings < 12 {
+        match reader.next().await.unwrap().unwrap() {
+            Message::Ping(_) => pings += 1,
+            message => panic!("{message:?}"),
+        }
+    }
+    server.call("", "POST", &format!("/api/v1/campaigns/{id}/start"), None).await;
+    until(&mut reader, "campaign_completed").await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::contact::{Owner, Variables};
 use crate::event::Progress;
 use crate::id::{CampaignId, ContactId, Money};
 use crate::outcome::{Attempt, Outcome};
-use crate::policy::metrics;
+use crate::policy::metrics::{self, Counts};
 use crate::store::{AttemptQuery, ContactQuery, Page, Paging, TimelineBucket, TimelineQuery};
 use crate::template::LintReport;
 use crate::{Error, Result};
@@ -40,6 +40,30 @@ impl Engine {
     /// [`crate::Kind::NotFound`] when it does not exist.
     pub async fn progress(&self, id: CampaignId) -> Result<Progress> {
         progress(&self.core, id).await
+    }
+
+    /// A page of campaigns with their counters, as [`Engine::progress`] tells them, in one read. A campaign that was deleted meanwhile is
+    /// left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn progress_of(&self, records: Vec<CampaignRecord>) -> Result<Vec<(CampaignRecord, Progress)>> {
+        let ids = records.iter().map(|record| record.id).collect();
+        let counts: BTreeMap<CampaignId, Counts> = self.core.guarded(self.core.store.counts_of(ids)).await?.into_iter().collect();
+        let now = self.core.now();
+        let counted = records.into_iter().filter_map(|record| {
+            let progress = of_record(&record, counts.get(&record.id)?, now);
+            Some((record, progress))
+        });
+        Ok(counted.collect())
+    }
+
+    /// The newest attempt of each of these contacts, for a page of contacts in one read; those without one are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_executions(&self, contacts: Vec<ContactId>) -> Result<Vec<Attempt>> {
+        self.core.guarded(self.core.store.last_attempts(contacts)).await
     }
 
     /// The attempt history, newest first: of a campaign, a contact, a run, or with certain outcomes.
@@ -126,11 +150,15 @@ impl Engine {
 pub(crate) async fn progress(core: &Arc<Core>, id: CampaignId) -> Result<Progress> {
     let record = core.record(id).await?;
     let counts = core.guarded(core.store.counts(id)).await?;
-    let mut progress = metrics::progress(&record, &counts);
+    Ok(of_record(&record, &counts, core.now()))
+}
+
+fn of_record(record: &CampaignRecord, counts: &Counts, now: Timestamp) -> Progress {
+    let mut progress = metrics::progress(record, counts);
     if record.status == CampaignStatus::Running {
-        progress.estimated_completion = estimate(&record, &progress, core.now());
+        progress.estimated_completion = estimate(record, &progress, now);
     }
-    Ok(progress)
+    progress
 }
 
 /// Remaining contacts at the pace of this run so far, or at the rate limit before there is one. Contacts that an earlier run

@@ -28,6 +28,11 @@ impl Counts {
         self.by_status.get(&status).copied().unwrap_or(0)
     }
 
+    /// Contacts with one of these statuses; all when none is named.
+    pub fn with(&self, statuses: &[ContactStatus]) -> u64 {
+        self.by_status.iter().filter(|(status, _)| statuses.is_empty() || statuses.contains(status)).map(|(_, count)| count).sum()
+    }
+
     /// Contacts that are pending or in progress.
     pub fn open(&self) -> u64 {
         self.of(ContactStatus::Pending) + self.of(ContactStatus::InProgress)

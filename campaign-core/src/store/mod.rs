@@ -83,6 +83,9 @@ pub fn open_for_contacts(record: &CampaignRecord) -> Result<()> {
 /// [`crate::Kind::Full`], [`crate::Kind::Corrupt`], [`crate::Kind::Conflict`] for a failed compare-and-set,
 /// [`crate::Kind::NotFound`] for an unknown id, [`crate::Kind::Stale`] when a node's lease is gone. Never a panic.
 ///
+/// **Bodies of their own.** `wakes`, `counts_of` and `last_attempts` have one. The last two are made of other methods of the same store, so
+/// a store that leaves them as they are is right, and slower where each asking has a price.
+///
 /// **Conformance.** `campaign_core::testkit::store` (feature `testkit`) checks all of this against any implementation.
 #[async_trait]
 pub trait ContactStore: Send + Sync + 'static {
@@ -220,8 +223,33 @@ pub trait ContactStore: Send + Sync + 'static {
     /// Counters of a campaign.
     async fn counts(&self, campaign: CampaignId) -> Result<Counts>;
 
+    /// [`ContactStore::counts`] of several campaigns, in the order asked for; those that do not exist are left out. By itself asks for
+    /// one after the other: a store does better where each asking has a price.
+    async fn counts_of(&self, campaigns: Vec<CampaignId>) -> Result<Vec<(CampaignId, Counts)>> {
+        let mut found = Vec::with_capacity(campaigns.len());
+        for id in campaigns {
+            match self.counts(id).await {
+                Ok(counts) => found.push((id, counts)),
+                Err(error) if error.kind() == crate::Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
     /// Attempts, newest first.
     async fn attempts(&self, query: AttemptQuery) -> Result<Page<Attempt>>;
+
+    /// The newest attempt of each of these contacts, in the order asked for; those without one are left out. By itself asks
+    /// [`ContactStore::attempts`] for one after the other.
+    async fn last_attempts(&self, contacts: Vec<ContactId>) -> Result<Vec<Attempt>> {
+        let mut found = Vec::with_capacity(contacts.len());
+        for id in contacts {
+            let query = AttemptQuery { contact: Some(id), paging: Paging { offset: 0, limit: 1 }, ..AttemptQuery::default() };
+            found.extend(self.attempts(query).await?.items);
+        }
+        Ok(found)
+    }
 
     /// Pending contacts of a campaign, grouped by zone: for each group the earliest due time. Must not read every contact.
     async fn pending_zones(&self, campaign: CampaignId) -> Result<Vec<PendingZone>>;

@@ -48,6 +48,14 @@ pub struct Paging {
     pub limit: u32,
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl Paging {
+    /// What is left of it in a listing of so many: who knows the length need not look for more behind the last one.
+    pub(super) fn within(self, total: u64) -> Self {
+        Self { limit: self.limit.min(u32::try_from(total.saturating_sub(self.offset)).unwrap_or(u32::MAX)), ..self }
+    }
+}
+
 impl Default for Paging {
     /// The first 50.
     fn default() -> Self {
@@ -67,7 +75,7 @@ pub struct NewCampaign {
 }
 
 /// Which campaigns.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CampaignQuery {
     /// With one of these statuses; empty: all.
     pub statuses: Vec<CampaignStatus>,
@@ -82,6 +90,28 @@ pub struct CampaignQuery {
     pub search: Option<String>,
     /// Which part.
     pub paging: Paging,
+    /// Whether `Page::total` is wanted: who only walks through all pages needs none, and a store need not tell it then.
+    #[serde(default = "yes")]
+    pub count: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for CampaignQuery {
+    /// Every campaign, first page.
+    fn default() -> Self {
+        Self {
+            statuses: Vec::new(),
+            campaign_type: None,
+            organization: None,
+            assistant_id: None,
+            search: None,
+            paging: Paging::default(),
+            count: true,
+        }
+    }
 }
 
 /// What must hold besides the revision.

@@ -114,6 +114,7 @@ pub fn campaign_query(mut arguments: Object) -> Result<CampaignQuery> {
         assistant_id: given.assistant_id,
         search: given.search,
         paging,
+        count: true,
     })
 }
 

@@ -4,15 +4,13 @@
 use crate::auth::{Principal, of_spec};
 use crate::error::Fault;
 use crate::state::AppState;
+use campaign_core::Result;
 use campaign_core::campaign::{CampaignRecord, CampaignSpec, CampaignStatus};
 use campaign_core::contact::{Contact, Owner};
-use campaign_core::event::Progress;
 use campaign_core::id::CampaignId;
 use campaign_core::outcome::Attempt;
 use campaign_core::store::{AttemptQuery, CampaignQuery, ContactQuery, Paging};
 use campaign_core::wire::Object;
-use campaign_core::{Kind, Result};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,8 +19,6 @@ pub(crate) const KEYS: [&str; 4] = ["voice_campaigns", "call_manager", "voice_ag
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
-/// How many campaigns are counted at once.
-const AT_ONCE: usize = 8;
 
 /// What an API remembers of a campaign.
 pub(crate) fn memory<'a>(spec: &'a CampaignSpec, key: &str) -> Option<&'a Object> {
@@ -65,6 +61,7 @@ pub(crate) async fn all(state: &AppState, principal: &Principal, key: &str, stat
             statuses: statuses.to_vec(),
             organization: principal.organization,
             paging: Paging { offset, limit: PAGE },
+            count: false,
             ..CampaignQuery::default()
         };
         let page = state.engine().list_campaigns(query).await?.items;
@@ -75,17 +72,6 @@ pub(crate) async fn all(state: &AppState, principal: &Principal, key: &str, stat
             return Ok(found);
         }
     }
-}
-
-/// Campaigns with their counters. One that is deleted meanwhile is left out.
-pub(crate) async fn counted(state: &AppState, records: Vec<CampaignRecord>) -> Result<Vec<(CampaignRecord, Progress)>> {
-    stream::iter(records)
-        .map(|record| async move { Ok((state.engine().progress(record.id).await?, record)) })
-        .buffered(AT_ONCE)
-        .map_ok(|(progress, record)| (record, progress))
-        .filter(|one| std::future::ready(!matches!(one, Err(error) if campaign_core::Error::kind(error) == Kind::NotFound)))
-        .try_collect()
-        .await
 }
 
 /// The contacts of an owner, from the first to the last.

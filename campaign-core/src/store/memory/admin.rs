@@ -45,7 +45,7 @@ impl State {
                     contains(&record.spec.name, search) || record.spec.description.as_ref().is_some_and(|text| contains(text, search))
                 })
         });
-        let Page { items, total } = page(matches, query.paging, true);
+        let Page { items, total } = page(matches, query.paging, query.count);
         Page { items: items.into_iter().cloned().collect(), total }
     }
 

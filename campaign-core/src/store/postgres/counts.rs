@@ -80,13 +80,21 @@ pub(super) async fn read(tx: &Tx, id: CampaignId) -> Result<Counts> {
 
 /// The counters of these campaigns, in their order.
 pub(super) async fn read_all(tx: &Tx, campaigns: &[CampaignId]) -> Result<Vec<Counts>> {
+    let mut found = select_all(tx, campaigns).await?;
+    campaigns.iter().map(|id| found.remove(&id.0).ok_or_else(|| Error::not_found("campaign", id).into())).collect()
+}
+
+/// The counters of those of these campaigns that exist, in their order.
+pub(super) async fn read_of(tx: &Tx, campaigns: &[CampaignId]) -> Result<Vec<(CampaignId, Counts)>> {
+    let found = select_all(tx, campaigns).await?;
+    Ok(campaigns.iter().filter_map(|id| Some((*id, found.get(&id.0)?.clone()))).collect())
+}
+
+async fn select_all(tx: &Tx, campaigns: &[CampaignId]) -> Result<HashMap<i64, Counts>> {
     let ids: Vec<i64> = campaigns.iter().map(|id| id.0).collect();
     let sql = format!("SELECT {COUNTS}, campaign_id FROM campaign_counts WHERE campaign_id = ANY ($1)");
-    let mut found: HashMap<i64, Counts> = HashMap::new();
-    for row in &tx.query(&sql, params![ids]).await? {
-        found.insert(row.try_get("campaign_id")?, counts(row)?);
-    }
-    ids.iter().map(|id| found.remove(id).ok_or_else(|| Error::not_found("campaign", CampaignId(*id)).into())).collect()
+    let rows = tx.query(&sql, params![ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get("campaign_id")?, counts(row)?))).collect()
 }
 
 /// The counters of a campaign, which nobody else changes until the transaction ends.

@@ -333,8 +333,16 @@ impl ContactStore for PostgresStore {
         self.read(campaign, work!(|tx, campaign| counts::read(tx, *campaign))).await
     }
 
+    async fn counts_of(&self, campaigns: Vec<CampaignId>) -> Result<Vec<(CampaignId, Counts)>> {
+        self.read(campaigns, work!(|tx, campaigns| counts::read_of(tx, campaigns))).await
+    }
+
     async fn attempts(&self, query: AttemptQuery) -> Result<Page<Attempt>> {
         self.read(query, work!(|tx, query| read::attempts(tx, query))).await
+    }
+
+    async fn last_attempts(&self, contacts: Vec<ContactId>) -> Result<Vec<Attempt>> {
+        self.read(contacts, work!(|tx, contacts| read::last_attempts(tx, contacts))).await
     }
 
     async fn pending_zones(&self, campaign: CampaignId) -> Result<Vec<PendingZone>> {

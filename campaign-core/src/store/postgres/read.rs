@@ -68,6 +68,16 @@ pub(super) async fn attempts(tx: &Tx, query: &AttemptQuery) -> Result<Page<Attem
     Ok(Page { items: rows::attempts(tx.store_id(), &found)?, total })
 }
 
+/// The newest attempt of each of these contacts that has one, in their order.
+pub(super) async fn last_attempts(tx: &Tx, contacts: &[ContactId]) -> Result<Vec<Attempt>> {
+    let ids: Vec<i64> = contacts.iter().map(|id| id.0).collect();
+    let sql =
+        format!("SELECT DISTINCT ON (contact_id) {ATTEMPT} FROM all_attempts WHERE contact_id = ANY ($1) ORDER BY contact_id, id DESC");
+    let found = rows::attempts(tx.store_id(), &tx.query(&sql, params![ids]).await?)?;
+    let newest: HashMap<ContactId, Attempt> = found.into_iter().map(|attempt| (attempt.contact, attempt)).collect();
+    Ok(contacts.iter().filter_map(|id| newest.get(id).cloned()).collect())
+}
+
 /// Jumps from zone to zone in the queue: as many seeks as there are zones.
 pub(super) async fn pending_zones(tx: &Tx, campaign: CampaignId) -> Result<Vec<PendingZone>> {
     campaigns::must_exist(tx, campaign).await?;

@@ -115,7 +115,7 @@ pub(super) fn list(db: &Db, query: &CampaignQuery) -> Result<Page<CampaignRecord
         let search = Value::from(search.to_ascii_lowercase());
         filter.add("(instr(lower(name), ?) > 0 OR instr(lower(description), ?) > 0)", [search.clone(), search]);
     }
-    let total = filter.count(db, "campaigns")?;
+    let total = if query.count { filter.count(db, "campaigns")? } else { 0 };
     let (sql, values) = filter.page("record", "campaigns", "id DESC", query.paging);
     let mut statement = db.conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -186,6 +186,16 @@ pub(super) fn delete(w: &mut Writer, id: CampaignId) -> Result<()> {
 
 /// The counters of a campaign.
 pub(super) fn counts(db: &Db, id: CampaignId) -> Result<Counts> {
+    counted(db, id)?.ok_or_else(|| Error::not_found("campaign", id).into())
+}
+
+/// The counters of those of these campaigns that exist.
+pub(super) fn counts_of(db: &Db, campaigns: &[CampaignId]) -> Result<Vec<(CampaignId, Counts)>> {
+    campaigns.iter().filter_map(|id| counted(db, *id).map(|counts| Some((*id, counts?))).transpose()).collect()
+}
+
+/// The counters of a campaign, when it exists.
+pub(super) fn counted(db: &Db, id: CampaignId) -> Result<Option<Counts>> {
     let mut statement = db.conn.prepare_cached(
         "SELECT pending, in_progress, completed, failed, no_answer, busy, voicemail, skipped, cancelled, call_attempts, answered_calls,
             duration_seconds, cost
@@ -193,7 +203,7 @@ pub(super) fn counts(db: &Db, id: CampaignId) -> Result<Counts> {
     )?;
     let mut rows = statement.query([id.0])?;
     let mut counts = Counts::default();
-    let row = rows.next()?.ok_or_else(|| Error::not_found("campaign", id))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
     // The columns are in the order of the statuses.
     for (column, status) in ContactStatus::ALL.into_iter().enumerate() {
         let count: u64 = unsigned(row.get(column)?)?;
@@ -206,7 +216,7 @@ pub(super) fn counts(db: &Db, id: CampaignId) -> Result<Counts> {
     counts.answered_calls = unsigned(row.get(sums + 1)?)?;
     counts.duration_seconds = unsigned(row.get(sums + 2)?)?;
     counts.cost = Money(row.get(sums + 3)?);
-    Ok(counts)
+    Ok(Some(counts))
 }
 
 /// Status and revision, the two things a claim looks at.

@@ -349,8 +349,16 @@ impl ContactStore for SqliteStore {
         self.read(move |db| campaigns::counts(db, campaign)).await
     }
 
+    async fn counts_of(&self, campaigns: Vec<CampaignId>) -> Result<Vec<(CampaignId, Counts)>> {
+        self.read(move |db| campaigns::counts_of(db, &campaigns)).await
+    }
+
     async fn attempts(&self, query: AttemptQuery) -> Result<Page<Attempt>> {
         self.read(move |db| read::attempts(db, &query)).await
+    }
+
+    async fn last_attempts(&self, contacts: Vec<ContactId>) -> Result<Vec<Attempt>> {
+        self.read(move |db| read::last_attempts(db, &contacts)).await
     }
 
     async fn pending_zones(&self, campaign: CampaignId) -> Result<Vec<PendingZone>> {

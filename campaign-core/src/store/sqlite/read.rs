@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::rows::{self, micros, moment};
 use crate::contact::{Contact, ContactStatus, ZoneKey};
 use crate::error::Error;
-use crate::id::{AttemptId, CampaignId, Money};
+use crate::id::{AttemptId, CampaignId, ContactId, Money};
 use crate::outcome::{Attempt, Disposition};
 use crate::store::codes::Code;
 use crate::store::codes::unsigned;
@@ -80,6 +80,23 @@ pub(super) fn attempts(db: &Db, query: &AttemptQuery) -> Result<Page<Attempt>> {
         items.push(rows::attempt(db, row)?);
     }
     Ok(Page { items, total })
+}
+
+/// The newest attempt of each of these contacts that has one.
+pub(super) fn last_attempts(db: &Db, contacts: &[ContactId]) -> Result<Vec<Attempt>> {
+    let mut statement = db.conn.prepare_cached(concat!(
+        "SELECT ",
+        rows::attempt_columns!(),
+        " FROM attempts WHERE contact_id = ?1 ORDER BY id DESC LIMIT 1"
+    ))?;
+    let mut found = Vec::with_capacity(contacts.len());
+    for contact in contacts {
+        let mut rows = statement.query([contact.0])?;
+        if let Some(row) = rows.next()? {
+            found.push(rows::attempt(db, row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The earliest pending contact of the next zone.

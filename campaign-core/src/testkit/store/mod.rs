@@ -139,7 +139,7 @@ list! {
         refused_and_unused_consume_nothing, stale_settlements_change_nothing, a_placed_attempt_keeps_its_reference,
         a_quota_is_given_back_on_its_day_only, dead_nodes_are_taken_over, amending_corrects_the_sums, many_claims_hand_out_each_once,
         history_is_of_this_run;
-    reading: attempts_are_listed_newest_first, queues_and_reasons_are_counted, the_timeline_has_buckets, changes_move_when_gates_may,
+    reading: attempts_are_listed_newest_first, pages_are_looked_up_at_once, queues_and_reasons_are_counted, the_timeline_has_buckets, changes_move_when_gates_may,
         events_are_in_order_and_none_is_lost, saves_announce_what_they_mean, unknown_ids_are_said;
     model: answers_are_those_of_the_reference;
 }

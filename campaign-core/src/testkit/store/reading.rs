@@ -42,6 +42,51 @@ pub(super) async fn attempts_are_listed_newest_first(desk: Desk) -> Checked {
     same("attempts are filtered by provider reference", list(AttemptQuery { provider_ref, ..base() }).await?, (vec![mine[1].id], 1))
 }
 
+pub(super) async fn pages_are_looked_up_at_once(desk: Desk) -> Checked {
+    let (one, two, unknown) = (desk.running("One").await?, desk.running("Two").await?, CampaignId(1 << 40));
+    let ids = desk.people(one.id, 1, 3).await?;
+    desk.people(two.id, 1, 1).await?;
+    let token = desk.node(at(0)).await?;
+    let first = desk.claim(ClaimRequest { max: 1, ..everything(&one, token, at(0)) }).await?;
+    let busy = AttemptEnd::Finished(Outcome::new(Disposition::Busy));
+    desk.settle(token, vec![again(&first[0], busy, at(1), step(0, Channel::Call))?], at(1)).await?;
+    let next = desk.claim(ClaimRequest { max: 2, ..everything(&one, token, at(1)) }).await?;
+    let counts = async |campaigns: Vec<CampaignId>| desk.store.counts_of(campaigns).await;
+    let (of_one, of_two) = (desk.counts(one.id).await?, desk.counts(two.id).await?);
+    same(
+        "counts_of tells what counts tells of each, in the order asked for, and leaves out those that do not exist",
+        counts(vec![two.id, unknown, one.id]).await?,
+        vec![(two.id, of_two), (one.id, of_one.clone())],
+    )?;
+    same("counts_of of no campaign is empty", counts(Vec::new()).await?.len(), 0)?;
+    let mut newest = Vec::new();
+    for contact in ids.iter().rev() {
+        let of = AttemptQuery { contact: Some(*contact), paging: Paging { offset: 0, limit: 1 }, ..AttemptQuery::default() };
+        newest.extend(desk.store.attempts(of).await?.items);
+    }
+    same("two claims of two and one contacts left two with an attempt", newest.len(), next.len())?;
+    let asked = ids.iter().rev().copied().chain([ContactId(1 << 40)]).collect();
+    same(
+        "last_attempts tells the newest of each contact, in the order asked for, and leaves out those without one",
+        desk.store.last_attempts(asked).await?,
+        newest,
+    )?;
+    same("last_attempts of no contact is empty", desk.store.last_attempts(Vec::new()).await?.len(), 0)?;
+    // Of a listing by status, everything behind its last contact is looked at by nobody.
+    for statuses in [vec![ContactStatus::Pending], vec![ContactStatus::InProgress, ContactStatus::Pending], vec![ContactStatus::Failed]] {
+        for offset in 0..4 {
+            let paging = Paging { offset, limit: 2 };
+            let query = ContactQuery { statuses: statuses.clone(), paging, ..ContactQuery::of(Owner::Campaign(one.id)) };
+            let page = desk.store.contacts(query).await?;
+            let total = of_one.with(&statuses);
+            same("a listing of contacts has the total of their status", page.total, total)?;
+            same("a page has what is left", page.items.len() as u64, total.saturating_sub(offset).min(2))?;
+        }
+    }
+    let page = desk.store.campaigns(CampaignQuery { count: false, ..CampaignQuery::default() }).await?;
+    same("without `count` the same campaigns come", page.items.len(), 2)
+}
+
 pub(super) async fn queues_and_reasons_are_counted(desk: Desk) -> Checked {
     let record = desk.running("Counted").await?;
     let owner = Owner::Campaign(record.id);

@@ -189,7 +189,7 @@ pub(super) async fn totals(
     let mut records = owned::all(state, principal, KEY, &[]).await?;
     records.retain(|record| from.is_none_or(|from| record.created_at >= from) && to.is_none_or(|to| record.created_at < to));
     let mut totals = Totals::default();
-    for (record, progress) in owned::counted(state, records).await? {
+    for (record, progress) in state.engine().progress_of(records).await? {
         let rejected = recipients::rejected(&record).len() as u64;
         let voicemail = progress.voicemail_contacts;
         totals.total += Numbers::of(&record, &progress).scheduled;

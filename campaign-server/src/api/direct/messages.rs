@@ -265,7 +265,7 @@ pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): C
         let mut records = owned::all(&state, &principal, KEY, &[]).await?;
         records.retain(|record| owned::remembered(&record.spec, KEY, "purpose").is_some_and(|purpose| purpose == "message"));
         let (mut pending, mut active, mut failed) = (0, 0, 0);
-        for (_, progress) in owned::counted(&state, records).await? {
+        for (_, progress) in state.engine().progress_of(records).await? {
             pending += progress.pending_contacts;
             active += progress.in_progress_contacts;
             failed += progress.failed_contacts;

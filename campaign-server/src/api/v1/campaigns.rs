@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::error::Fail;
-use super::extract::{Caller, Json, Own, Params};
+use super::extract::{Caller, Json, Listing, Own, Params};
 use super::schema::{CampaignInput, CampaignList, CampaignObject, CampaignPatch, CampaignReply, Message};
 use super::{contacts, dialect, present};
 use crate::auth::Principal;
@@ -10,16 +10,14 @@ use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::State;
 use axum::http::StatusCode;
+use campaign_core::Result;
 use campaign_core::campaign::{CampaignRecord, CampaignStatus};
 use campaign_core::wire::{self, Object};
-use campaign_core::{Kind, Result};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-/// How many campaigns of a page are counted at once.
-const AT_ONCE: usize = 8;
-
 pub(super) type Reply = std::result::Result<axum::Json<Value>, Fail>;
+/// A page of something.
+pub(super) type Page = std::result::Result<axum::Json<Listing>, Fail>;
 
 /// A campaign as the API shows it.
 pub(super) async fn show(state: &AppState, record: &CampaignRecord) -> Result<Object> {
@@ -40,7 +38,7 @@ pub(super) async fn show(state: &AppState, record: &CampaignRecord) -> Result<Ob
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "As `per_page`"),
     ),
     responses((status = 200, description = "A page of campaigns", body = CampaignList)))]
-pub(crate) async fn list(State(state): State<AppState>, Caller(principal): Caller, params: Params) -> Reply {
+pub(crate) async fn list(State(state): State<AppState>, Caller(principal): Caller, params: Params) -> Page {
     let window = params.window()?;
     let mut arguments = Object::new();
     for name in ["status", "campaign_type", "search"] {
@@ -55,23 +53,10 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal): Calle
     let mut query = wire::campaign_query(arguments).map_err(in_query)?;
     query.organization = principal.organization;
     let page = state.engine().list_campaigns(query).await?;
-    let state = &state;
-    let shown: Vec<Value> = stream::iter(page.items)
-        .map(|record| async move { show(state, &record).await })
-        .buffered(AT_ONCE)
-        .map_ok(Value::Object)
-        // A campaign that is deleted while the page is made is not on it.
-        .filter(|shown| std::future::ready(!matches!(shown, Err(error) if error.kind() == Kind::NotFound)))
-        .try_collect()
-        .await?;
-    Ok(axum::Json(json!({
-        "campaigns": shown,
-        "items": shown,
-        "total": page.total,
-        "skip": window.offset,
-        "limit": window.limit,
-        "pagination": window.pagination(page.total),
-    })))
+    // A campaign that is deleted while the page is made is not on it.
+    let counted = state.engine().progress_of(page.items).await?;
+    let shown: Vec<Value> = counted.iter().map(|(record, progress)| present::campaign(record, progress).into()).collect();
+    Ok(axum::Json(Listing { name: "campaigns", items: shown, total: page.total, window }))
 }
 
 /// What the engine finds wrong with a filter is wrong with the query.

@@ -1,7 +1,7 @@
 //! `/api/v1/campaigns/{campaign_id}/contacts`.
 
-use super::campaigns::{Reply, in_query_said};
-use super::extract::{Json, Own, Params};
+use super::campaigns::{Page, Reply, in_query_said};
+use super::extract::{Json, Listing, Own, Params};
 use super::present;
 use super::schema::{Added, ContactList, ContactsInput, Message};
 use crate::error::{Fault, FieldFault};
@@ -11,32 +11,22 @@ use campaign_core::contact::{Contact, ContactStatus, Owner};
 use campaign_core::id::{CampaignId, ContactId};
 use campaign_core::import::{ImportOptions, ImportReport};
 use campaign_core::outcome::Attempt;
-use campaign_core::store::{AttemptQuery, ContactQuery, Paging};
+use campaign_core::store::{ContactQuery, Paging};
 use campaign_core::wire::{self, Object};
 use campaign_core::{Kind, Result};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
-/// How many contacts of a page are looked up at once.
-const AT_ONCE: usize = 8;
 /// Contacts shown in the answer to adding them.
 const SHOWN: u64 = 1000;
 
 /// Contacts with their last attempts, as the API shows them.
 async fn show(state: &AppState, contacts: Vec<Contact>) -> Result<Vec<Value>> {
-    stream::iter(contacts)
-        .map(|contact| async move { Ok(present::contact(&contact, last_attempt(state, &contact).await?.as_ref())) })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
-}
-
-async fn last_attempt(state: &AppState, contact: &Contact) -> Result<Option<Attempt>> {
-    if contact.state.last_attempt_at.is_none() && contact.state.attempts == 0 {
-        return Ok(None);
-    }
-    let query = AttemptQuery { contact: Some(contact.id), paging: Paging { offset: 0, limit: 1 }, count: false, ..AttemptQuery::default() };
-    Ok(state.engine().executions(query).await?.items.into_iter().next())
+    let tried = contacts.iter().filter(|contact| contact.state.last_attempt_at.is_some() || contact.state.attempts > 0);
+    let tried: Vec<ContactId> = tried.map(|contact| contact.id).collect();
+    let attempts = if tried.is_empty() { Vec::new() } else { state.engine().last_executions(tried).await? };
+    let last: HashMap<ContactId, &Attempt> = attempts.iter().map(|attempt| (attempt.contact, attempt)).collect();
+    Ok(contacts.iter().map(|contact| present::contact(contact, last.get(&contact.id).copied())).collect())
 }
 
 /// Contacts of a campaign.
@@ -51,7 +41,7 @@ async fn last_attempt(state: &AppState, contact: &Contact) -> Result<Option<Atte
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "As `per_page`"),
     ),
     responses((status = 200, description = "A page of contacts", body = ContactList)))]
-pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params) -> Reply {
+pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params) -> Page {
     let window = params.window()?;
     let mut arguments = Object::new();
     for name in ["status", "search"] {
@@ -64,14 +54,7 @@ pub(crate) async fn list(State(state): State<AppState>, own: Own, params: Params
     let query = wire::contact_query(Owner::Campaign(own.id()), arguments).map_err(in_query_said)?;
     let page = state.engine().list_contacts(query).await?;
     let shown = show(&state, page.items).await?;
-    Ok(axum::Json(json!({
-        "contacts": shown,
-        "items": shown,
-        "total": page.total,
-        "skip": window.offset,
-        "limit": window.limit,
-        "pagination": window.pagination(page.total),
-    })))
+    Ok(axum::Json(Listing { name: "contacts", items: shown, total: page.total, window }))
 }
 
 /// The rows of a body's `contacts`.

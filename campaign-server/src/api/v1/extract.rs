@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use campaign_core::campaign::CampaignRecord;
 use campaign_core::id::CampaignId;
 use campaign_core::wire::Object;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -111,6 +112,28 @@ impl Window {
     pub(crate) fn arguments(self, arguments: &mut Object) {
         arguments.insert("offset".to_owned(), self.offset.into());
         arguments.insert("limit".to_owned(), self.limit.into());
+    }
+}
+
+/// The answer to [`Params::window`]: a page, whose items stand there twice, under their own name and as `items`. It is written from one list:
+/// a page may be megabytes, and copying it costs more than reading it from the store.
+pub(crate) struct Listing {
+    pub(crate) name: &'static str,
+    pub(crate) items: Vec<Value>,
+    pub(crate) total: u64,
+    pub(crate) window: Window,
+}
+
+impl Serialize for Listing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry(self.name, &self.items)?;
+        out.serialize_entry("items", &self.items)?;
+        out.serialize_entry("total", &self.total)?;
+        out.serialize_entry("skip", &self.window.offset)?;
+        out.serialize_entry("limit", &self.window.limit)?;
+        out.serialize_entry("pagination", &self.window.pagination(self.total))?;
+        out.end()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Progress and executions.
 
-use super::campaigns::{Reply, in_query_said};
-use super::extract::{Own, Params};
+use super::campaigns::{Page, Reply, in_query_said};
+use super::extract::{Listing, Own, Params};
 use super::present;
 use super::schema::{ExecutionList, ProgressObject};
 use crate::state::AppState;
@@ -65,7 +65,7 @@ pub(crate) async fn progress(State(state): State<AppState>, own: Own) -> Reply {
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "As `per_page`"),
     ),
     responses((status = 200, description = "A page of executions", body = ExecutionList)))]
-pub(crate) async fn executions(State(state): State<AppState>, own: Own, params: Params) -> Reply {
+pub(crate) async fn executions(State(state): State<AppState>, own: Own, params: Params) -> Page {
     let window = params.window()?;
     let mut arguments = Object::new();
     if let Some(status) = params.text("status") {
@@ -87,14 +87,7 @@ pub(crate) async fn executions(State(state): State<AppState>, own: Own, params: 
             present::execution(attempt, contact.as_ref(), &texts)
         })
         .collect();
-    Ok(axum::Json(json!({
-        "executions": shown,
-        "items": shown,
-        "total": page.total,
-        "skip": window.offset,
-        "limit": window.limit,
-        "pagination": window.pagination(page.total),
-    })))
+    Ok(axum::Json(Listing { name: "executions", items: shown, total: page.total, window }))
 }
 
 /// What was said: the campaign's templates with the contact's values, when the spec is still that of the attempt. Afterwards nobody

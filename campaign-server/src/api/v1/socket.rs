@@ -207,15 +207,13 @@ impl Session {
         let organization = self.principal.as_ref().and_then(|principal| principal.organization);
         let query = CampaignQuery { organization, paging: Paging { offset: 0, limit: OVERVIEW }, ..CampaignQuery::default() };
         let page = self.state.engine().list_campaigns(query).await?;
-        let mut campaigns = Vec::with_capacity(page.items.len());
-        for record in &page.items {
-            // One that is deleted meanwhile is left out.
-            let Ok(progress) = self.state.engine().progress(record.id).await else { continue };
-            let live = present::live(&progress);
-            campaigns.push(json!({
-                "campaign_id": record.id, "name": record.spec.name, "status": record.status, "progress": live["progress"],
-            }));
-        }
+        // One that is deleted meanwhile is left out.
+        let counted = self.state.engine().progress_of(page.items).await?;
+        let campaigns = counted.iter().map(|(record, progress)| {
+            let progress = &present::live(progress)["progress"];
+            json!({ "campaign_id": record.id, "name": record.spec.name, "status": record.status, "progress": progress })
+        });
+        let campaigns: Vec<Value> = campaigns.collect();
         let now = present::offset_moment(self.state.now());
         self.say(json!({ "type": "campaigns_overview", "timestamp": now, "data": { "campaigns": campaigns, "total": page.total } })).await
     }

@@ -75,7 +75,7 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
     records.retain(|record| {
         kind.is_none_or(|kind| present::kind(record) == kind) && status.is_none_or(|status| present::status(record.status) == status)
     });
-    let counted = owned::counted(&state, records).await?;
+    let counted = state.engine().progress_of(records).await?;
     let shown: Vec<Value> = counted.iter().map(|(record, progress)| present::campaign(record, progress)).collect();
     Ok(axum::Json(json!({ "success": true, "campaigns": shown })))
 }

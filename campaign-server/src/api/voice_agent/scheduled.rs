@@ -47,7 +47,7 @@ async fn show(state: &AppState, record: &CampaignRecord, progress: &Progress) ->
     responses((status = 200, description = "All of them", body = AgentScheduledCalls)))]
 pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Caller<FastApi>) -> Reply {
     let mut shown = Vec::new();
-    for (record, progress) in owned::counted(&state, all(&state, &principal, &[Purpose::Scheduled]).await?).await? {
+    for (record, progress) in state.engine().progress_of(all(&state, &principal, &[Purpose::Scheduled]).await?).await? {
         shown.push(show(&state, &record, &progress).await?);
     }
     Ok(axum::Json(json!({ "success": true, "scheduled_calls": shown })))

@@ -34,7 +34,7 @@ pub(super) async fn all(state: &AppState, principal: &Principal, company: Option
     if let Some(company) = company {
         records.retain(|record| company_of(record) == Some(company));
     }
-    Ok(owned::counted(state, records).await?)
+    Ok(state.engine().progress_of(records).await?)
 }
 
 /// The company of a campaign.

@@ -1,4 +1,7 @@
 //! 1000 requests per hour and API key. Every answer to a key says how many are left.
+//!
+//! Each process counts by itself, so several on one store let a key send 1000 requests each. Counting together would put a write into every
+//! request, reading ones too. What must hold over all processes are the limits of campaigns, and those are in the store.
 
 use super::error::Voice;
 use crate::auth::Principal;
