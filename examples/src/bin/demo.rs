@@ -112,7 +112,7 @@ async fn demo(arguments: &Arguments) -> Result<()> {
         if engine.get_campaign(campaign).await?.status != CampaignStatus::Running {
             engine.start(campaign).await?;
         }
-        let finished = watch(&engine, &clock, campaign).await?;
+        let finished = watch(&engine, &clock, arguments.speed, campaign).await?;
         if !finished {
             engine.close().await?;
             println!("Stopped; every call that was on has ended. Run the demo again, and it goes on from here.");
@@ -328,7 +328,7 @@ async fn already_there(engine: &Engine, campaign: &CampaignRecord) -> Result<()>
 }
 
 /// Shows the progress until the campaign has ended (`true`) or somebody presses Ctrl-C (`false`, with the engine drained).
-async fn watch(engine: &Engine, clock: &FastClock, campaign: CampaignId) -> Result<bool> {
+async fn watch(engine: &Engine, clock: &FastClock, mut speed: u32, campaign: CampaignId) -> Result<bool> {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan} {pos}/{len}  {msg}") {
         bar.set_style(style);
@@ -336,6 +336,7 @@ async fn watch(engine: &Engine, clock: &FastClock, campaign: CampaignId) -> Resu
     let lines = !std::io::stderr().is_terminal();
     let mut events = engine.events(campaign).await?;
     let mut next_line = clock.now();
+    let mut last_outcome = LastOutcome::default();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let event = tokio::select! {
@@ -355,6 +356,14 @@ async fn watch(engine: &Engine, clock: &FastClock, campaign: CampaignId) -> Resu
             EventKind::Progress(progress) => {
                 let at = event.at;
                 show_progress(&bar, &progress, at);
+                if last_outcome.is_long_ago(&progress, at) && speed > 1 {
+                    speed /= 2;
+                    clock.set_speed(speed);
+                    let minutes = f64::from(speed) / 60.0;
+                    bar.suspend(|| {
+                        println!("This machine is busy and comes too late for the calls: from here on every second is {minutes} minutes.")
+                    });
+                }
                 if lines && at >= next_line {
                     next_line = at + SignedDuration::from_mins(30);
                     println!("{}", sentence(&progress, at));
@@ -374,6 +383,32 @@ async fn watch(engine: &Engine, clock: &FastClock, campaign: CampaignId) -> Resu
     }
     bar.finish_and_clear();
     Ok(true)
+}
+
+/// Since when calls have been on without any of them coming to an end, and what had been done by then.
+#[derive(Default)]
+struct LastOutcome {
+    since: Option<Timestamp>,
+    done: (u64, Money),
+}
+
+impl LastOutcome {
+    /// Calls take minutes. When none of them comes to an end in an hour, they are not placed: a moment of the machine is many seconds of the
+    /// clock, and a call that comes later than its slot is not made.
+    fn is_long_ago(&mut self, progress: &Progress, at: Timestamp) -> bool {
+        let done = (progress.completed_contacts + progress.failed_contacts, progress.total_cost);
+        if done != self.done {
+            *self = Self { since: None, done };
+        }
+        if progress.in_progress_contacts == 0 {
+            return false;
+        }
+        let long_ago = at.duration_since(*self.since.get_or_insert(at)) > SignedDuration::from_hours(1);
+        if long_ago {
+            self.since = None;
+        }
+        long_ago
+    }
 }
 
 fn show_progress(bar: &ProgressBar, progress: &Progress, at: Timestamp) {
