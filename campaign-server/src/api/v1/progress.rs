@@ -15,7 +15,7 @@ use campaign_core::store::{AttemptQuery, Paging};
 use campaign_core::template::TemplateSet;
 use campaign_core::wire::{self, Object};
 use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Lines of `recent_activity`.
 const RECENT: u32 = 10;
