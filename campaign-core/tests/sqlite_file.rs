@@ -106,7 +106,8 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     add(&store, &campaign, 0..3).await;
     store.close().await.unwrap();
     drop(store);
-    let old = "DROP INDEX campaigns_organization; ALTER TABLE campaigns DROP COLUMN organization;
+    let old = "DROP INDEX campaigns_organization; DROP INDEX campaigns_organization_type; DROP INDEX campaigns_type;
+        DROP INDEX campaigns_status; ALTER TABLE campaigns DROP COLUMN organization;
         UPDATE campaigns SET record = json_remove(record, '$.spec.organization'); PRAGMA user_version = 1;";
     rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
 

@@ -4,14 +4,14 @@
 
 use campaign_core::Kind;
 use campaign_core::campaign::{CampaignSpec, CampaignSpecBuilder, OptOutScope, ReturnedCalls, Step};
-use campaign_core::conversation::{Author, ConversationKey, Keyword, Message, MessageState};
+use campaign_core::conversation::{Author, Conversation, ConversationKey, Keyword, Message, MessageState};
 use campaign_core::dialer::{DialError, Script, ScriptedDialer};
-use campaign_core::engine::{ConversationQuery, SendMessage};
+use campaign_core::engine::{ConversationQuery, NewestConversations, SendMessage};
 use campaign_core::event::EventKind;
 use campaign_core::executor::Executor;
 use campaign_core::outcome::{Channel, Disposition};
 use campaign_core::phone::PhoneNumber;
-use campaign_core::store::{Paging, Suppression, SuppressionKey, SuppressionQuery, SuppressionScope};
+use campaign_core::store::{DocumentQuery, Paging, PutDocument, Suppression, SuppressionKey, SuppressionQuery, SuppressionScope};
 use campaign_tests::answering::{AnsweringDialer, Sending, callback, hand_in, sms};
 use campaign_tests::stage::{Stage, phone, play_on, row, told};
 use serde_json::{Value, json};
@@ -322,6 +322,88 @@ fn a_reply_belongs_to_the_campaign_that_is_open_else_to_the_last() {
         assert_eq!(stage.engine.conversations(rest).await.unwrap(), all[1..]);
         let own = ConversationQuery { person: Some(phone(0)), campaign: Some(elsewhere), ..ConversationQuery::default() };
         assert_eq!(stage.engine.conversations(own).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn the_newest_conversations_come_first_and_each_organisation_sees_its_own() {
+    play(|stage, _| async move {
+        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+        for index in 0..6 {
+            let spec = message_campaign().organization(1 + i64::from(index % 2 == 1));
+            let id = stage.start_of(spec, vec![row(index, json!({}))]).await;
+            stage.end(id).await;
+            stage.pass(Duration::from_secs(5)).await;
+            if index % 2 == 1 { &mut theirs } else { &mut mine }.insert(0, phone(index));
+        }
+        // Of nobody's campaign.
+        hand_in(&stage.engine, &sms("stranger", &phone(9), OURS, "Hello?")).await;
+        stage.pass(Duration::from_secs(5)).await;
+        // It moves to the front, and is not there twice.
+        hand_in(&stage.engine, &sms("again", &phone(0), OURS, "Hello?")).await;
+        stage.pass(Duration::from_secs(5)).await;
+        mine.rotate_right(1);
+        let list = async |organization, limit| {
+            let mut found: Vec<Conversation> = Vec::new();
+            loop {
+                let after = found.last().cloned();
+                let page = stage.engine.newest_conversations(NewestConversations { organization, after, limit }).await.unwrap();
+                found.extend(page.iter().cloned());
+                if page.is_empty() {
+                    break;
+                }
+            }
+            found.into_iter().map(|conversation| conversation.key.person).collect::<Vec<_>>()
+        };
+        for limit in [1, 2, 50] {
+            assert_eq!(list(Some(1), limit).await, mine, "{limit}");
+            assert_eq!(list(Some(2), limit).await, theirs, "{limit}");
+            assert!(list(Some(3), limit).await.is_empty());
+            let all = list(None, limit).await;
+            assert_eq!(all[..4], [phone(0), phone(9), phone(5), phone(4)], "{limit}");
+            assert_eq!(all.len(), 7, "{limit}");
+        }
+        // Another organisation writes to somebody: from now on it is in its list.
+        let taken = stage.start_of(message_campaign().organization(2), vec![row(2, json!({}))]).await;
+        stage.end(taken).await;
+        stage.pass(Duration::from_secs(5)).await;
+        assert_eq!(list(Some(1), 50).await, [phone(0), phone(4)]);
+        assert_eq!(list(Some(2), 50).await[0], phone(2));
+        let last = stage.engine.last_messages(&with(0), 1).await.unwrap();
+        assert_eq!(last.iter().map(|message| message.text.as_str()).collect::<Vec<_>>(), ["Hello?"]);
+        assert_eq!(stage.engine.last_messages(&with(0), 9).await.unwrap(), said(&stage, &with(0)).await);
+    });
+}
+
+#[test]
+fn conversations_from_before_there_was_an_order_are_put_in_it() {
+    play(|stage, _| async move {
+        for index in 0..3 {
+            let id = stage.start_of(message_campaign().organization(1), vec![row(index, json!({}))]).await;
+            stage.end(id).await;
+            stage.pass(Duration::from_secs(5)).await;
+        }
+        // As an earlier version left it: conversations that know no organisation, and no entries.
+        let store = stage.engine.store();
+        let all = |collection: &str| DocumentQuery { collection: collection.to_owned(), key: None, after: None, limit: 100 };
+        for document in store.documents(all("conversation_newest")).await.unwrap() {
+            store.delete_document("conversation_newest".to_owned(), document.key).await.unwrap();
+        }
+        for mut document in store.documents(all("conversation")).await.unwrap() {
+            document.value.as_object_mut().unwrap().remove("organization").unwrap();
+            let put = PutDocument {
+                collection: "conversation".to_owned(),
+                key: document.key,
+                value: document.value,
+                expected_revision: Some(document.revision),
+            };
+            store.put_document(put).await.unwrap();
+        }
+        let query = NewestConversations { organization: Some(1), ..NewestConversations::default() };
+        let people: Vec<_> = stage.engine.newest_conversations(query.clone()).await.unwrap().into_iter().map(|c| c.key.person).collect();
+        assert_eq!(people, [phone(2), phone(1), phone(0)]);
+        let none = NewestConversations { organization: Some(2), ..query };
+        assert!(stage.engine.newest_conversations(none).await.unwrap().is_empty());
     });
 }
 

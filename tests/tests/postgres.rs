@@ -77,7 +77,7 @@ async fn many_nodes_make_the_schema_at_once() {
     let sql = format!("SELECT version FROM {schema}.schema_version ORDER BY version");
     let versions = Server::shared().client().await.query(&sql, &[]).await.unwrap();
     let versions: Vec<i32> = versions.iter().map(|row| row.get(0)).collect();
-    assert_eq!(versions, [1, 2], "each applied once");
+    assert_eq!(versions, [1, 2, 3], "each applied once");
 }
 
 /// A schema of the first version: what came later is taken out again.
@@ -93,7 +93,8 @@ async fn a_schema_of_an_earlier_version_is_brought_up_to_date() {
     let campaign = old.create_campaign(new("old", None)).await.unwrap();
     old.close().await.unwrap();
     let back = format!(
-        "SET search_path TO {schema}; ALTER TABLE campaigns DROP COLUMN organization; DELETE FROM schema_version WHERE version = 2;
+        "SET search_path TO {schema}; ALTER TABLE campaigns DROP COLUMN organization; DROP INDEX campaigns_type;
+         DELETE FROM schema_version WHERE version > 1;
          UPDATE campaigns SET record = (record::jsonb #- '{{spec,organization}}')::text"
     );
     Server::shared().client().await.batch_execute(&back).await.unwrap();

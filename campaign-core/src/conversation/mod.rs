@@ -104,6 +104,11 @@ impl Conversation {
     pub fn new(key: ConversationKey) -> Self {
         Self { key, last_inbound_at: None, last_outbound_at: None, campaign_id: None, contact_id: None, opted_out_at: None }
     }
+
+    /// When somebody last wrote, the person or we.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        self.last_inbound_at.max(self.last_outbound_at)
+    }
 }
 
 /// How far a message got.

@@ -28,7 +28,7 @@ pub use builder::{EngineBuilder, EngineOptions};
 pub use contacts::{ContactList, ImportProgress};
 pub use events::EventStream;
 pub use explain::{CampaignExplanation, ContactExplanation, ReasonShare};
-pub use inbound::{ConversationQuery, SendMessage};
+pub use inbound::{ConversationQuery, NewestConversations, SendMessage};
 pub use lifecycle::Reexecution;
 pub use relay::{RelayCommand, RelaySession};
 pub use reports::{ExecutionQuery, LintOptions};

@@ -1,5 +1,6 @@
 //! Conversations and messages as the store keeps them: documents whose keys sort by person, channel, our number and time.
 
+use super::newest::{self, Place};
 use crate::conversation::{Conversation, ConversationKey, Message};
 use crate::engine::core::{Core, earlier};
 use crate::id::{AttemptId, CampaignId, ContactId, NodeToken};
@@ -38,6 +39,9 @@ pub(super) struct Entry {
     /// Attempts that went out here, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) writers: Vec<Writer>,
+    /// Whose the campaign is that last wrote here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) organization: Option<i64>,
     /// Who is making an answer, and until when others leave it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) answering: Option<(NodeToken, Timestamp)>,
@@ -54,7 +58,14 @@ pub(super) struct Writer {
 
 impl Entry {
     fn new(key: ConversationKey) -> Self {
-        Self { conversation: Conversation::new(key), opted_out_by: None, opted_in: None, writers: Vec::new(), answering: None }
+        Self {
+            conversation: Conversation::new(key),
+            opted_out_by: None,
+            opted_in: None,
+            writers: Vec::new(),
+            organization: None,
+            answering: None,
+        }
     }
 
     /// Remembers an attempt.
@@ -135,14 +146,43 @@ pub(super) async fn read(core: &Arc<Core>, key: &ConversationKey) -> Result<Opti
 }
 
 /// Changes a conversation, which begins if there is none; repeats when somebody else was faster. `change` says whether there is anything to
-/// write.
+/// write. Its place among the newest follows.
 pub(super) async fn change(core: &Arc<Core>, key: &ConversationKey, mut change: impl FnMut(&mut Entry) -> bool) -> Result<Entry> {
     let id = id(key);
+    // Places that it had, or was about to have.
+    let mut left: Vec<Place> = Vec::new();
     for _ in 0..100 {
         let stored = get(core, CONVERSATIONS, &id).await?;
         let revision = stored.as_ref().map_or(0, |document| document.revision);
         let mut entry: Entry = stored.map(parse).transpose()?.unwrap_or_else(|| Entry::new(key.clone()));
-        if !change(&mut entry) || put(core, CONVERSATIONS, id.clone(), to_value(&entry)?, Some(revision)).await? {
+        let (was, by) = (Place::of(&entry), entry.conversation.campaign_id);
+        let done = if change(&mut entry) {
+            if entry.conversation.campaign_id != by {
+                entry.organization = newest::organization(core, entry.conversation.campaign_id).await?;
+            }
+            let place = Place::of(&entry);
+            if place != was
+                && let Some(place) = &place
+            {
+                place.put(core).await?;
+            }
+            left.extend(was);
+            let written = put(core, CONVERSATIONS, id.clone(), to_value(&entry)?, Some(revision)).await?;
+            if !written {
+                left.extend(place);
+            }
+            written
+        } else {
+            true
+        };
+        if done {
+            let place = Place::of(&entry);
+            for stale in left.iter().filter(|stale| place.as_ref() != Some(stale)) {
+                // The conversation is written, and readers pass over what is left.
+                if let Err(error) = stale.remove(core).await {
+                    tracing::debug!(%error, "a place that a conversation had was not given up");
+                }
+            }
             return Ok(entry);
         }
     }
@@ -187,12 +227,25 @@ pub(super) async fn messages(core: &Arc<Core>, key: &ConversationKey, since: Opt
     beginning(core, MESSAGES, &start, from.as_deref()).await?.into_iter().map(parse).collect()
 }
 
-/// The last messages of a conversation, oldest first: what an answer is made from.
+/// The last messages of a conversation that are at most so many days old, oldest first. Looks back further and further, so that of a long
+/// conversation little more than its end is read.
+pub(super) async fn last(core: &Arc<Core>, key: &ConversationKey, most: usize, days: Option<u64>) -> Result<Vec<Message>> {
+    const STEPS: [u64; 3] = [1, 10, 100];
+    let steps = STEPS.into_iter().filter(|step| days.is_none_or(|days| *step < days)).map(Some);
+    for step in steps.chain([days]) {
+        let since = step.map(|days| earlier(core.now(), Duration::from_secs(days * 86_400)));
+        let mut messages = messages(core, key, since).await?;
+        let surplus = messages.len().saturating_sub(most);
+        if messages.len() >= most || step == days {
+            messages.drain(..surplus);
+            return Ok(messages);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The last messages of a conversation: what an answer is made from.
 pub(super) async fn recent(core: &Arc<Core>, key: &ConversationKey, most: usize) -> Result<Vec<Message>> {
     const DAYS: u64 = 30;
-    let since = earlier(core.now(), Duration::from_secs(DAYS * 86_400));
-    let mut messages = messages(core, key, Some(since)).await?;
-    let surplus = messages.len().saturating_sub(most);
-    messages.drain(..surplus);
-    Ok(messages)
+    last(core, key, most, Some(DAYS)).await
 }

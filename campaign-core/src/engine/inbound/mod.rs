@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `book` | conversations and messages as documents of the store |
+//! | `newest` | conversations by their newest message |
 //! | `note` | what campaigns send becomes part of its conversation |
 //! | `optout` | STOP, START and HELP |
 //! | `outgoing` | messages outside of attempts, handed over at most once |
@@ -14,6 +15,7 @@
 mod answer;
 mod book;
 mod calls;
+mod newest;
 mod note;
 pub(super) mod optout;
 mod outgoing;
@@ -22,6 +24,7 @@ mod spoken;
 pub(crate) use answer::keep_answering;
 pub(crate) use book::sender;
 pub(crate) use calls::call;
+pub use newest::NewestConversations;
 pub(crate) use note::{Note, happened};
 pub(crate) use spoken::{Call, keep as keep_spoken};
 
@@ -179,6 +182,15 @@ impl Engine {
                 return Ok(found);
             }
         }
+    }
+
+    /// The last messages of a conversation, oldest first, at most so many.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_messages(&self, conversation: &ConversationKey, most: usize) -> Result<Vec<Message>> {
+        let key = ConversationKey { ours: book::sender(&conversation.ours), ..conversation.clone() };
+        book::last(&self.core, &key, most, None).await
     }
 
     /// The messages of a conversation, oldest first; of a call, what was said.

@@ -7,7 +7,11 @@ use crate::store::Migrated;
 use uuid::Uuid;
 
 /// Every version of the schema, in order. Each is applied once, in one transaction.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_organizations.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_organizations.sql"),
+    include_str!("migrations/0003_campaign_lists.sql"),
+];
 
 /// Names that need no quotes anywhere, and leave room for `campaign_` in the name of a channel.
 pub(super) fn check_name(schema: &str) -> crate::Result<()> {

@@ -15,8 +15,11 @@ const APPLICATION_ID: i32 = 0x4341_4D50;
 /// Every version of the schema. Two processes may open an old file at once, so a migration must fail when it runs a second time:
 /// begin it with a `CREATE` or an `ALTER TABLE .. ADD`.
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
-const STEPS: &[M<'static>] =
-    &[M::up(include_str!("migrations/0001_initial.sql")), M::up(include_str!("migrations/0002_organizations.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_initial.sql")),
+    M::up(include_str!("migrations/0002_organizations.sql")),
+    M::up(include_str!("migrations/0003_campaign_lists.sql")),
+];
 
 /// Opens the connection that writes, and brings the schema up to date.
 pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<(Connection, Migrated)> {

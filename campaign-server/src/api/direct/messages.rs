@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use campaign_core::campaign::{CallerId, CampaignRecord, CampaignSpec, CampaignStatus, CampaignType, TemplateSyntax};
 use campaign_core::contact::ContactStatus;
 use campaign_core::id::CampaignId;
+use campaign_core::store::{CampaignQuery, Paging};
 use campaign_core::wire::Object;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +30,10 @@ const LONGEST: usize = 1600;
 const LONGEST_KEY: usize = 256;
 /// Addresses of pictures and the like in one message.
 const MOST_MEDIA: usize = 10;
+/// Campaigns by SMS in which failed messages are counted: the newest.
+const REMEMBERED: u32 = 1000;
+/// In which a message may wait or be under way.
+const OPEN: &[CampaignStatus] = &[CampaignStatus::Draft, CampaignStatus::Scheduled, CampaignStatus::Running, CampaignStatus::Paused];
 /// Bits of a UUID of version 8 (one's own meaning) beside the 62 that are an id.
 const FRAME: u128 = (0x8 << 76) | (0b10 << 62);
 
@@ -151,8 +156,7 @@ async fn carry_out(state: &AppState, principal: &Principal, body: &Object) -> Re
 /// A message of the caller's.
 async fn own(state: &AppState, principal: &Principal, id: &str) -> Result<CampaignRecord, Fault> {
     let record = owned::one(state, principal, KEY, campaign_of(id).map(|id| id.0), "Message").await?;
-    let is_message = owned::remembered(&record.spec, KEY, "purpose").is_some_and(|purpose| purpose == "message");
-    if is_message { Ok(record) } else { Err(Fault::not_found("Message")) }
+    if is_message(&record) { Ok(record) } else { Err(Fault::not_found("Message")) }
 }
 
 /// What has become of a message.
@@ -255,19 +259,40 @@ pub(crate) async fn cancel_alias(State(state): State<AppState>, Caller(principal
     taken_back(&state, &principal, &id).await
 }
 
-/// How many messages wait, are being sent, and have failed.
+/// The messages that were sent last, the newest first.
+async fn newest(state: &AppState, principal: &Principal) -> Result<Vec<CampaignRecord>, Fault> {
+    let query = CampaignQuery {
+        campaign_type: Some(CampaignType::Sms),
+        organization: principal.organization,
+        paging: Paging { offset: 0, limit: REMEMBERED },
+        count: false,
+        ..CampaignQuery::default()
+    };
+    let mut records = state.engine().list_campaigns(query).await?.items;
+    records.retain(is_message);
+    Ok(records)
+}
+
+fn is_message(record: &CampaignRecord) -> bool {
+    owned::remembered(&record.spec, KEY, "purpose").is_some_and(|purpose| purpose == "message")
+}
+
+/// How many messages wait, are being sent, and have failed: of these only the last 1,000 campaigns by SMS are looked at, of which each message
+/// is one, so that the answer costs the same however many have been sent.
 #[utoipa::path(get, path = "/sms/queue/stats", operation_id = "get_sms_queue", tag = "single calls and messages",
     params(("provider" = Option<String>, Query, description = "Only of this provider")),
     responses((status = 200, description = "How many", body = QueueStats)))]
 pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): Caller<FastApi>, params: Params) -> Reply {
     let mut queues = Object::new();
     if params.text("provider").is_none_or(|provider| provider == PROVIDER) {
-        let mut records = owned::all(&state, &principal, KEY, &[]).await?;
-        records.retain(|record| owned::remembered(&record.spec, KEY, "purpose").is_some_and(|purpose| purpose == "message"));
         let (mut pending, mut active, mut failed) = (0, 0, 0);
-        for (_, progress) in state.engine().progress_of(records).await? {
+        let mut open = owned::all(&state, &principal, KEY, OPEN).await?;
+        open.retain(is_message);
+        for (_, progress) in state.engine().progress_of(open).await? {
             pending += progress.pending_contacts;
             active += progress.in_progress_contacts;
+        }
+        for (_, progress) in state.engine().progress_of(newest(&state, &principal).await?).await? {
             failed += progress.failed_contacts;
         }
         queues.insert(PROVIDER.to_owned(), json!({ "pending": pending, "active": active, "failed": failed }));

@@ -133,7 +133,7 @@ pub(crate) struct Queue {
     pending: u64,
     /// They are being sent.
     active: u64,
-    /// They were not taken.
+    /// They were not taken, of the last 1,000.
     failed: u64,
 }
 

@@ -13,12 +13,11 @@ use axum::extract::{Path, State};
 use campaign_core::Kind;
 use campaign_core::campaign::CampaignRecord;
 use campaign_core::conversation::{Author, Conversation, ConversationKey, Direction, Message, MessageState};
-use campaign_core::engine::ConversationQuery;
+use campaign_core::engine::{ConversationQuery, NewestConversations};
 use campaign_core::http::signature::hex;
 use campaign_core::id::CampaignId;
 use campaign_core::outcome::Channel;
 use campaign_core::phone::PhoneNumber;
-use campaign_core::store::Paging;
 use campaign_core::wire::Object;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -26,7 +25,9 @@ use std::collections::HashMap;
 /// Conversations read at a time.
 const PAGE: u32 = 1000;
 /// Messages shown of a conversation: the newest.
-const MESSAGES: u32 = 1000;
+const MESSAGES: usize = 1000;
+/// Conversations that are looked at for those of one prompt: the newest.
+const LOOKED_AT: usize = 5000;
 
 /// Sends one message; over WhatsApp when a number begins with `whatsapp:`.
 #[utoipa::path(post, path = "/api/messages/send", operation_id = "send_agent_message", tag = "voice agent", request_body = AgentMessageInput,
@@ -101,19 +102,13 @@ impl Campaigns<'_> {
     }
 }
 
-fn newest(conversation: &Conversation) -> Option<jiff::Timestamp> {
-    conversation.last_inbound_at.max(conversation.last_outbound_at)
-}
-
 /// One conversation with those of its messages that the caller may see.
 async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation: &Conversation) -> Result<Value, Fault> {
     let key = &conversation.key;
     let engine = campaigns.state.engine();
-    let total = engine.messages(key, Paging { offset: 0, limit: 1 }).await?.total;
-    let paging = Paging { offset: total.saturating_sub(u64::from(MESSAGES)), limit: MESSAGES };
     let mut shown = Vec::new();
     let mut last: Option<Message> = None;
-    for message in engine.messages(key, paging).await?.items {
+    for message in engine.last_messages(key, MESSAGES).await? {
         // What the assistant did besides is no message.
         if message.tool.is_some() {
             continue;
@@ -141,7 +136,7 @@ async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation
         "agentNumber": &*key.ours,
         "channel": key.channel,
         "status": last.as_ref().map_or("received", status),
-        "timestamp": last.as_ref().map(|message| message.at).or_else(|| newest(conversation)).map(moment),
+        "timestamp": last.as_ref().map(|message| message.at).or_else(|| conversation.newest_at()).map(moment),
         "latest_message": last.as_ref().map(|message| message.text.as_str()),
         "message_count": shown.len(),
         "conversation": shown,
@@ -159,7 +154,7 @@ fn status(message: &Message) -> &'static str {
 /// Conversations by SMS and WhatsApp, those with the newest message first.
 #[utoipa::path(get, path = "/api/messages", operation_id = "list_agent_messages", tag = "voice agent",
     params(
-        ("agent_id" = Option<String>, Query, description = "Only those of campaigns with this prompt"),
+        ("agent_id" = Option<String>, Query, description = "Only those of campaigns with this prompt, among the newest 5000"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "50 if not said"),
     ),
     responses((status = 200, description = "Conversations", body = AgentConversations)))]
@@ -168,24 +163,23 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
     let agent = params.text("agent_id");
     let mut campaigns = Campaigns { state: &state, known: HashMap::new() };
     let mut found: Vec<Conversation> = Vec::new();
-    let mut after = None;
-    loop {
-        let page =
-            state.engine().conversations(ConversationQuery { after: after.take(), limit: PAGE, ..ConversationQuery::default() }).await?;
-        let last = page.len() < PAGE as usize;
-        after = page.last().map(|conversation| conversation.key.clone());
+    let (mut after, mut looked_at) = (None, 0);
+    while found.len() < limit && looked_at < LOOKED_AT {
+        let size = if agent.is_some() { PAGE } else { limit as u32 };
+        let query = NewestConversations { organization: principal.organization, after: after.take(), limit: size };
+        let page = state.engine().newest_conversations(query).await?;
+        looked_at += page.len();
+        let last = page.len() < size as usize;
+        after = page.last().cloned();
         for conversation in page {
             let campaign = conversation.campaign_id;
-            if conversation.key.channel != Channel::Call
+            if found.len() < limit
                 && campaigns.sees(&principal, campaign).await?
                 && (agent.is_none() || campaigns.prompt(campaign).await?.as_deref() == agent)
             {
                 found.push(conversation);
             }
         }
-        // Only the newest are kept, however many there are.
-        found.sort_by_key(|conversation| std::cmp::Reverse(newest(conversation)));
-        found.truncate(limit);
         if last {
             break;
         }
