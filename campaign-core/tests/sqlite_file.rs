@@ -112,8 +112,8 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
 
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.migrated(), Migrated { from: 1, to: 2 });
-    assert_eq!(SqliteStore::open(&path).unwrap().migrated(), Migrated { from: 2, to: 2 });
+    assert_eq!(store.migrated(), Migrated { from: 1, to: 3 });
+    assert_eq!(SqliteStore::open(&path).unwrap().migrated(), Migrated { from: 3, to: 3 });
     assert_eq!(store.campaign(campaign.id).await.unwrap(), Some(campaign.clone()), "it is of no organisation");
     let token = node(&store).await;
     assert_eq!(claim(&store, &campaign, token, 9).await.claimed.len(), 3);

@@ -100,7 +100,7 @@ async fn a_schema_of_an_earlier_version_is_brought_up_to_date() {
     Server::shared().client().await.batch_execute(&back).await.unwrap();
 
     let store = store(&schema).await;
-    assert_eq!((old.migrated(), store.migrated()), (Migrated { from: 0, to: 2 }, Migrated { from: 1, to: 2 }));
+    assert_eq!((old.migrated(), store.migrated()), (Migrated { from: 0, to: 3 }, Migrated { from: 1, to: 3 }));
     assert_eq!(store.campaign(campaign.id).await.unwrap(), Some(campaign), "it is of no organisation");
     let theirs = store.create_campaign(new("new", Some(7))).await.unwrap();
     let query = CampaignQuery { organization: Some(7), ..CampaignQuery::default() };
