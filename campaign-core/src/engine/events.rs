@@ -143,9 +143,17 @@ pub(crate) async fn pump(core: Arc<Core>) {
 
 /// Looks when another node has written something, not only every `poll_interval`.
 pub(crate) async fn heed(core: Arc<Core>, mut wakes: watch::Receiver<u64>) {
+    let mut known = None;
     while wakes.changed().await.is_ok() {
         core.look_around();
-        core.changed();
+        core.wake.notify_one();
+        core.hub.committed();
+        // What others settle moves no campaign; whoever waits for one need not look.
+        let changes = core.hub.fresh_changes(&core).await.ok();
+        if changes.is_none() || changes != known {
+            core.changed();
+        }
+        known = changes;
         // A busy cluster says so all the time; a node looks a few times a second.
         core.sleep(BETWEEN_WAKES).await;
     }
