@@ -4,15 +4,15 @@
 
 use campaign_core::Engine;
 use campaign_core::campaign::{CampaignRecord, CampaignSpec, FrequencyCap};
-use campaign_core::contact::{ContactSource, NewContact, Owner, PlannedStep, ZoneKey};
+use campaign_core::contact::{ContactSource, ContactStatus, NewContact, Owner, PlannedStep, ZoneKey};
 use campaign_core::dialer::SimulatedDialer;
 use campaign_core::executor::{Executor, TokioExecutor};
 use campaign_core::id::{CampaignId, Money, NodeToken};
 use campaign_core::import::{ImportOptions, ImportSource};
-use campaign_core::outcome::{Attempt, Channel};
+use campaign_core::outcome::{Attempt, Channel, Disposition, Outcome};
 use campaign_core::policy::gates::ClaimGates;
 use campaign_core::policy::limits::{Budget, ClaimLimits, DayQuota, LimitRules, LimitScope, Rate};
-use campaign_core::policy::transition::{self, CampaignEvent};
+use campaign_core::policy::transition::{self, CampaignEvent, ContactEvent};
 use campaign_core::store::*;
 use campaign_tests::Recorder;
 use campaign_tests::postgres::Server;
@@ -286,6 +286,63 @@ async fn no_event_is_committed_behind_a_reader() {
     }
     assert_eq!(followed.len(), 24 * (1 + 2 * ROUNDS) + 4 * 30, "the reader missed some");
     assert_eq!(followed, all, "and saw them in the order in which they lie");
+}
+
+/// What is written last goes out together with the COMMIT: when the server refuses a part of it, nothing of it may stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_stored_whole_is_not_stored_in_part() {
+    let crowd = Crowd::gather().await;
+    let (store, token) = &crowd.nodes[0];
+    let client = Server::shared().client().await;
+    let refuse = async |refused: bool| {
+        let change = if refused { "ADD CONSTRAINT refused CHECK (false) NOT VALID" } else { "DROP CONSTRAINT refused" };
+        client.batch_execute(&format!("ALTER TABLE {}.events {change}", store.schema())).await.unwrap();
+    };
+    let look = async || {
+        let scopes = crowd.campaigns.iter().map(|campaign| LimitScope::Campaign(campaign.id));
+        let ledgers = store.ledgers(scopes.chain([LimitScope::Account(Arc::from("main"))]).collect()).await.unwrap();
+        let mut counts = Vec::new();
+        for campaign in &crowd.campaigns {
+            counts.push(store.counts(campaign.id).await.unwrap());
+        }
+        (ledgers, counts, store.attempts(AttemptQuery::default()).await.unwrap().items)
+    };
+
+    let before = look().await;
+    let asked = request(&crowd.campaigns[0], *token);
+    refuse(true).await;
+    store.claim(asked.clone()).await.unwrap_err();
+    assert_eq!(look().await, before, "a claim");
+    refuse(false).await;
+    let mut claimed = store.claim(asked).await.unwrap().claimed;
+    claimed.extend(store.claim(request(&crowd.campaigns[1], *token)).await.unwrap().claimed);
+    assert_eq!(claimed.len(), 10);
+
+    let completed = ContactEvent::Finish(ContactStatus::Completed);
+    let settlements: Vec<Settlement> = claimed
+        .iter()
+        .map(|claimed| Settlement {
+            attempt: claimed.attempt.id,
+            end: AttemptEnd::Finished(Outcome::new(Disposition::Answered)),
+            started_at: None,
+            transition: transition::contact(ContactStatus::InProgress, completed).unwrap(),
+            step: None,
+            due_at: None,
+            reason: None,
+        })
+        .collect();
+    let ended = || SettleRequest { token: *token, settlements: settlements.clone().into(), now: now() };
+    let before = look().await;
+    refuse(true).await;
+    store.settle(ended()).await.unwrap_err();
+    assert_eq!(look().await, before, "a settlement of two campaigns");
+    refuse(false).await;
+    let reply = store.settle(ended()).await.unwrap();
+    assert!(reply.acks.iter().all(|ack| *ack == SettleAck::Settled));
+    assert_eq!(reply.campaigns.iter().map(|campaign| campaign.open).collect::<Vec<_>>(), [55, 55]);
+    let (ledgers, counts, _) = look().await;
+    assert!(ledgers.iter().all(|ledger| ledger.in_flight == 0));
+    assert!(counts.iter().all(|counts| counts.of(ContactStatus::Completed) == 5 && counts.of(ContactStatus::InProgress) == 0));
 }
 
 /// A node acts on what another one changed because it was told to look, not because it looks all the time.

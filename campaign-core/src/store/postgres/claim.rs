@@ -113,6 +113,7 @@ pub(super) async fn claim(tx: &Tx, request: &ClaimRequest, zones: &ZoneIds) -> R
         memo::keep(tx, request.request_id, &memo),
         deltas.write(tx),
         events::write(tx, now, &told),
+        tx.commit(),
     )?;
     Ok(claims)
 }

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::id::{CampaignId, Money};
 use crate::policy::metrics::Counts;
 use crate::store::tally::CountsDelta;
+use futures_util::try_join;
 use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::Row;
 
@@ -23,36 +24,53 @@ impl Deltas {
         self.0.entry(campaign).or_default()
     }
 
-    /// Writes them, campaign by campaign in the order of ids, so that two transactions never wait for each other.
+    /// Writes them. The rows are locked in the order of ids, so that two transactions never wait for each other. Whatever is sent is sent when
+    /// this is first polled, see [`Tx::commit`].
     pub(super) async fn write(self, tx: &Tx) -> Result<()> {
-        for (campaign, delta) in self.0 {
-            let of = |status| delta.of(status);
+        let campaigns: Vec<i64> = self.0.keys().map(|campaign| campaign.0).collect();
+        let lock = async {
+            if campaigns.len() > 1 {
+                let sql = "SELECT 1 FROM campaign_counts WHERE campaign_id = ANY ($1) ORDER BY campaign_id FOR UPDATE";
+                tx.query(sql, params![campaigns]).await?;
+            }
+            Ok(())
+        };
+        let add = async {
+            if campaigns.is_empty() {
+                return Ok(0);
+            }
+            let all = |of: &dyn Fn(&CountsDelta) -> i64| -> Vec<i64> { self.0.values().map(of).collect() };
+            let moved = |status: ContactStatus| all(&|delta| delta.of(status));
             tx.execute(
-                "UPDATE campaign_counts SET pending = pending + $2, in_progress = in_progress + $3, completed = completed + $4,
-                    failed = failed + $5, no_answer = no_answer + $6, busy = busy + $7, voicemail = voicemail + $8,
-                    skipped = skipped + $9, cancelled = cancelled + $10, call_attempts = call_attempts + $11,
-                    answered_calls = answered_calls + $12, duration_seconds = duration_seconds + $13, cost = cost + $14
-                 WHERE campaign_id = $1",
+                "UPDATE campaign_counts c SET pending = c.pending + n.pending, in_progress = c.in_progress + n.in_progress,
+                    completed = c.completed + n.completed, failed = c.failed + n.failed, no_answer = c.no_answer + n.no_answer,
+                    busy = c.busy + n.busy, voicemail = c.voicemail + n.voicemail, skipped = c.skipped + n.skipped,
+                    cancelled = c.cancelled + n.cancelled, call_attempts = c.call_attempts + n.call_attempts,
+                    answered_calls = c.answered_calls + n.answered_calls, duration_seconds = c.duration_seconds + n.duration_seconds,
+                    cost = c.cost + n.cost
+                 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS n (id, pending, in_progress, completed, failed,
+                    no_answer, busy, voicemail, skipped, cancelled, call_attempts, answered_calls, duration_seconds, cost)
+                 WHERE c.campaign_id = n.id",
                 params![
-                    campaign.0,
-                    of(ContactStatus::Pending),
-                    of(ContactStatus::InProgress),
-                    of(ContactStatus::Completed),
-                    of(ContactStatus::Failed),
-                    of(ContactStatus::NoAnswer),
-                    of(ContactStatus::Busy),
-                    of(ContactStatus::Voicemail),
-                    of(ContactStatus::Skipped),
-                    of(ContactStatus::Cancelled),
-                    delta.call_attempts,
-                    delta.answered_calls,
-                    delta.duration_seconds,
-                    delta.cost.0,
+                    campaigns,
+                    moved(ContactStatus::Pending),
+                    moved(ContactStatus::InProgress),
+                    moved(ContactStatus::Completed),
+                    moved(ContactStatus::Failed),
+                    moved(ContactStatus::NoAnswer),
+                    moved(ContactStatus::Busy),
+                    moved(ContactStatus::Voicemail),
+                    moved(ContactStatus::Skipped),
+                    moved(ContactStatus::Cancelled),
+                    all(&|delta| delta.call_attempts),
+                    all(&|delta| delta.answered_calls),
+                    all(&|delta| delta.duration_seconds),
+                    all(&|delta| delta.cost.0),
                 ],
             )
-            .await?;
-        }
-        Ok(())
+            .await
+        };
+        try_join!(lock, add).map(drop)
     }
 }
 
@@ -76,12 +94,6 @@ fn counts(row: &Row) -> Result<Counts> {
 /// The counters of a campaign.
 pub(super) async fn read(tx: &Tx, id: CampaignId) -> Result<Counts> {
     select(tx, id, "").await
-}
-
-/// The counters of these campaigns, in their order.
-pub(super) async fn read_all(tx: &Tx, campaigns: &[CampaignId]) -> Result<Vec<Counts>> {
-    let mut found = select_all(tx, campaigns).await?;
-    campaigns.iter().map(|id| found.remove(&id.0).ok_or_else(|| Error::not_found("campaign", id).into())).collect()
 }
 
 /// The counters of those of these campaigns that exist, in their order.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Ledgers of a transaction, locked until it ends.
+#[derive(Default)]
 pub(super) struct Ledgers {
     held: BTreeMap<String, Ledger>,
 }
@@ -47,6 +48,9 @@ impl Ledgers {
 
     /// Writes all of them.
     pub(super) async fn write(&self, tx: &Tx) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
         let (mut scopes, mut in_flight, mut next_slots, mut days) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut day_starts, mut spent, mut reserved) = (Vec::new(), Vec::new(), Vec::new());
         for (scope, ledger) in &self.held {

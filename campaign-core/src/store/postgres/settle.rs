@@ -127,17 +127,27 @@ pub(super) async fn settle(tx: &Tx, request: &SettleRequest) -> Result<SettleRep
         returns.add(ended.held.scopes(), ended.held.reserved, ended.held.day, ended.charged.map_or(Release::Unused, Release::Used));
     }
     let told: Vec<Event> = ended.iter().filter_map(|ended| told(ended, request.now)).collect();
-    if !ended.is_empty() {
-        move_contacts(tx, &ended, &mut deltas, request.now).await?;
-        // Claims wait from here on, so what is left goes out together.
-        let ledgers = returns.settle(tx).await?;
-        try_join!(ledgers.write(tx), deltas.write(tx))?;
-    }
     let scopes: Vec<LimitScope> = campaigns.iter().copied().map(LimitScope::Campaign).collect();
     let ids: Vec<CampaignId> = campaigns.into_iter().collect();
-    let (counts, ledgers, ()) = try_join!(counts::read_all(tx, &ids), ledgers::read(tx, &scopes), events::write(tx, request.now, &told))?;
-    let standing = ids.into_iter().zip(counts).zip(ledgers);
-    let campaigns = standing.map(|((campaign, counts), ledger)| SettledCampaign { campaign, open: counts.open(), spent: ledger.spent });
+    let mut ledgers = Ledgers::default();
+    if !ended.is_empty() {
+        move_contacts(tx, &ended, &mut deltas, request.now).await?;
+        // Claims wait from here on, so everything that is left goes out together.
+        ledgers = returns.settle(tx).await?;
+    }
+    let ((), (), counts, spent, (), ()) = try_join!(
+        ledgers.write(tx),
+        deltas.write(tx),
+        counts::read_of(tx, &ids),
+        ledgers::read(tx, &scopes),
+        events::write(tx, request.now, &told),
+        tx.commit(),
+    )?;
+    let spent: HashMap<CampaignId, Money> = ids.into_iter().zip(spent.iter().map(|ledger| ledger.spent)).collect();
+    let campaigns = counts.into_iter().map(|(campaign, counts)| {
+        let spent = spent.get(&campaign).copied().unwrap_or(Money::ZERO);
+        SettledCampaign { campaign, open: counts.open(), spent }
+    });
     Ok(SettleReply { acks, campaigns: campaigns.collect() })
 }
 
