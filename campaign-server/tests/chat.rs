@@ -16,7 +16,7 @@ use campaign_server::{ServerOptions, Speech};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use support::Server;
+use support::{Server, new_store, on_each_store};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -40,12 +40,13 @@ impl Speech for Counted {
     }
 }
 
-async fn server(assistant: Option<&Arc<ScriptedAssistant>>, change: impl FnOnce(&mut ServerOptions)) -> Server {
-    let mut builder = Engine::builder().store(MemoryStore::new()).dialer(SimulatedDialer::instant());
+async fn server(store: &str, assistant: Option<&Arc<ScriptedAssistant>>, change: impl FnOnce(&mut ServerOptions)) -> Server {
+    let (store, folder) = new_store(store).await;
+    let mut builder = Engine::builder().shared_store(store).dialer(SimulatedDialer::instant());
     if let Some(assistant) = assistant {
         builder = builder.shared_assistant(assistant.clone());
     }
-    Server::over(builder.build().await.unwrap(), None, change).await
+    Server::over(builder.build().await.unwrap(), Some(folder), change).await
 }
 
 async fn next(socket: &mut Socket) -> Result<Value, u16> {
@@ -69,10 +70,11 @@ fn sound(millis: usize, loud: i16) -> Value {
     json!({ "type": "audio", "data": STANDARD.encode(samples) })
 }
 
-#[tokio::test]
-async fn people_write_with_the_assistant() {
+on_each_store!(people_write_with_the_assistant, people_speak_with_the_assistant, without_an_assistant_there_is_nobody_to_talk_to);
+
+async fn people_write_with_the_assistant(store: &str) {
     let assistant = Arc::new(ScriptedAssistant::new());
-    let server = server(Some(&assistant), |_| {}).await;
+    let server = server(store, Some(&assistant), |_| {}).await;
     let (key, other) = (server.key(Scope::Write, Some(1)).await, server.key(Scope::Write, Some(2)).await);
     let made = server.call(&key, "POST", "/api/ai-chat", Some(&json!({ "system_prompt": "You are a receptionist." }))).await.json();
     let id = made["session_id"].as_str().unwrap().to_owned();
@@ -127,10 +129,9 @@ async fn people_write_with_the_assistant() {
     assert_eq!(next(&mut socket).await, Err(1001));
 }
 
-#[tokio::test]
-async fn people_speak_with_the_assistant() {
+async fn people_speak_with_the_assistant(store: &str) {
     let assistant = Arc::new(ScriptedAssistant::new());
-    let server = server(Some(&assistant), |options| options.speech = Some(Arc::new(Counted))).await;
+    let server = server(store, Some(&assistant), |options| options.speech = Some(Arc::new(Counted))).await;
     let key = server.key(Scope::Write, Some(1)).await;
     let mut socket = server.socket(&format!("/ws/ai-chat?token={key}"), &[]).await;
     next(&mut socket).await.unwrap();
@@ -168,9 +169,8 @@ async fn people_speak_with_the_assistant() {
     assert_eq!(next(&mut socket).await.unwrap()["message"], "data must be sound in base64");
 }
 
-#[tokio::test]
-async fn without_an_assistant_there_is_nobody_to_talk_to() {
-    let server = server(None, |_| {}).await;
+async fn without_an_assistant_there_is_nobody_to_talk_to(store: &str) {
+    let server = server(store, None, |_| {}).await;
     let key = server.key(Scope::Write, Some(1)).await;
     let refused = server.call(&key, "POST", "/api/ai-chat", Some(&json!({}))).await;
     assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some("The server has no assistant")));

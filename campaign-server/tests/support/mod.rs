@@ -9,7 +9,7 @@ use campaign_core::dialer::{
     Capabilities, CarrierProfile, DialContext, DialError, DialRequest, Dialer, FindRequest, Found, SimulatedDialer,
 };
 use campaign_core::outcome::{Channel, Disposition, Outcome};
-use campaign_core::store::open_store;
+use campaign_core::store::{ContactStore, open_store};
 use campaign_server::auth::{Keys, NewKey, Scope};
 use campaign_server::{Access, ServerOptions, serve};
 use futures_util::future::{BoxFuture, Either, select};
@@ -91,6 +91,34 @@ pub fn stores() -> [&'static str; 2] {
     ["sqlite", "postgres"]
 }
 
+/// A store of one's own, and the folder it lies in.
+pub async fn new_store(store: &str) -> (Arc<dyn ContactStore>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = match store {
+        "sqlite" => format!("sqlite://{}", folder.path().join("test.db").display()),
+        "postgres" => {
+            let server = campaign_tests::postgres::Server::shared();
+            format!("{}?schema={}", server.url(), campaign_tests::postgres::Server::schema())
+        }
+        other => panic!("no store {other}"),
+    };
+    (open_store(&url).await.unwrap(), folder)
+}
+
+/// Makes tests of functions that take the name of a store.
+macro_rules! on_each_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name("sqlite").await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name("postgres").await })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use on_each_store;
+
 impl Server {
     /// On a store of its own, with keys, and a carrier that answers at once and names its calls.
     pub async fn on(store: &str) -> Self {
@@ -99,16 +127,7 @@ impl Server {
     }
 
     pub async fn with(store: &str, dialer: impl campaign_core::dialer::Dialer, change: impl FnOnce(&mut ServerOptions)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = match store {
-            "sqlite" => format!("sqlite://{}", folder.path().join("test.db").display()),
-            "postgres" => {
-                let server = campaign_tests::postgres::Server::shared();
-                format!("{}?schema={}", server.url(), campaign_tests::postgres::Server::schema())
-            }
-            other => panic!("no store {other}"),
-        };
-        let store = open_store(&url).await.unwrap();
+        let (store, folder) = new_store(store).await;
         let engine = Engine::builder().shared_store(store).dialer(dialer).build().await.unwrap();
         Self::over(engine, Some(folder), change).await
     }

@@ -6,7 +6,7 @@ use crate::state::AppState;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use campaign_core::dialer::{CallbackResponse, InboundMessage};
+use campaign_core::dialer::{CallbackRequest, CallbackResponse, InboundMessage};
 use campaign_core::outcome::Channel;
 use campaign_core::phone::PhoneNumber;
 use serde_json::json;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// No answer: what is to be said is sent as a message of its own.
-const SILENCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response></Response>"#;
+pub(crate) const SILENCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response></Response>"#;
 /// Addresses of pictures and the like in one message.
 const MOST_MEDIA: usize = 10;
 
@@ -39,6 +39,11 @@ pub(crate) async fn take(State(state): State<AppState>, Path(provider): Path<Str
     if !state.engine().is_signed(&request) {
         return StatusCode::FORBIDDEN.into_response();
     }
+    keep(&state, &request).await
+}
+
+/// Takes a message of Twilio's whose signature is looked at.
+pub(crate) async fn keep(state: &AppState, request: &CallbackRequest) -> Response {
     let message = match read(&request.body) {
         Ok(Some(message)) => message,
         // From something that is no number; there is nobody to be answered.
