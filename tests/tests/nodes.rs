@@ -31,7 +31,9 @@ fn now() -> Timestamp {
 }
 
 async fn store(schema: &str) -> PostgresStore {
-    let options = PostgresOptions { schema: schema.to_owned(), pool_size: 3, ..PostgresOptions::default() };
+    // Many wait for few connections, and on a busy machine for long.
+    let timeout = Duration::from_secs(60);
+    let options = PostgresOptions { schema: schema.to_owned(), pool_size: 3, timeout, ..PostgresOptions::default() };
     PostgresStore::connect_with(&Server::shared().url(), options).await.unwrap()
 }
 
