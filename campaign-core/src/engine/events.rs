@@ -37,7 +37,7 @@ pub(crate) struct Hub {
     /// Where the pump is; `None` while nobody listens.
     cursor: tokio::sync::Mutex<Option<EventCursor>>,
     waiting: Mutex<Option<FreshRead>>,
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Hub {
@@ -47,7 +47,7 @@ impl Hub {
             committed: Notify::new(),
             cursor: tokio::sync::Mutex::new(None),
             waiting: Mutex::new(None),
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
         }
     }
 
@@ -70,10 +70,11 @@ impl Hub {
             .waiting
             .lock()
             .get_or_insert_with(|| {
-                let core = Arc::downgrade(core);
+                let (core, turn) = (Arc::downgrade(core), Arc::clone(&self.turn));
                 async move {
+                    // The hub holds what waits here, which must not hold the engine in turn: nobody may come back to it.
+                    let _turn = turn.lock().await;
                     let core = core.upgrade().ok_or_else(super::closed)?;
-                    let _turn = core.hub.turn.lock().await;
                     // From here on others must start a read of their own.
                     core.hub.waiting.lock().take();
                     core.guarded(core.store.changes()).await
@@ -149,7 +150,7 @@ pub(crate) async fn heed(core: Arc<Core>, mut wakes: watch::Receiver<u64>) {
         core.wake.notify_one();
         core.hub.committed();
         // What others settle moves no campaign; whoever waits for one need not look.
-        let changes = core.hub.fresh_changes(&core).await.ok();
+        let changes = core.guarded(core.store.changes()).await.ok();
         if changes.is_none() || changes != known {
             core.changed();
         }

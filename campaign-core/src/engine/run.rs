@@ -73,7 +73,7 @@ impl Next {
 
 /// Reads which campaigns run and which wait for their start, when something changed since the last time.
 async fn refresh(core: &Arc<Core>) -> Result<()> {
-    let changes = core.hub.fresh_changes(core).await?;
+    let changes = core.guarded(core.store.changes()).await?;
     if *core.read_at_change.lock() == Some(changes) {
         return Ok(());
     }
@@ -260,7 +260,7 @@ async fn claim(core: &Arc<Core>, active: &Arc<Active>, max: u32) -> Result<Next>
     // Where the window closes first, people are reached first.
     open.sort();
     let (limits, grace) = active.limits(core, now);
-    let changes = core.hub.fresh_changes(core).await?;
+    let changes = core.guarded(core.store.changes()).await?;
     let request = ClaimRequest {
         request_id: Uuid::new_v4(),
         token: core.token()?,
