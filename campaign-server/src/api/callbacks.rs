@@ -15,6 +15,9 @@ use axum::routing::any;
 use campaign_core::dialer::{CallbackRequest, CallbackResponse};
 use utoipa_axum::router::OpenApiRouter;
 
+/// TwiML without an answer to a message: what is to be said is sent as a message of its own.
+pub(super) const SILENCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response></Response>"#;
+
 pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     limited(OpenApiRouter::new().route("/callbacks/{*path}", any(take)), state)
 }

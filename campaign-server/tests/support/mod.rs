@@ -1,6 +1,6 @@
 //! A real server on loopback over each store, and a client that reads what it says.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
 pub mod replay;
 
@@ -116,7 +116,6 @@ macro_rules! on_each_store {
         }
     };
 }
-#[allow(unused_imports, reason = "each test file uses a part of it")]
 pub(crate) use on_each_store;
 
 impl Server {

@@ -49,6 +49,16 @@ fn paths_are_known_with_and_without_what_a_proxy_takes_away() {
     for path in ["/twilio/", "/twilio/other", "/status", "/other/twilio/status", "/twilio/status/more", ""] {
         assert!(!callbacks.serves(path), "{path}");
     }
+    // Beside the base URL, on the same host and on no other.
+    for (host, known) in [("calls.example.org", true), ("other.example.org", false)] {
+        let fields = [("CallSid", "CA2"), ("From", "+12125550123"), ("To", OURS), ("Direction", "inbound")];
+        let request = signed(&format!("https://{host}/webhooks/twilio/incoming"), &fields);
+        assert!(callbacks.serves(request.path()));
+        match callbacks.read(&request, Timestamp::UNIX_EPOCH) {
+            Ok(callback) => assert!(known && matches!(callback.answer, CallbackAnswer::Call(_))),
+            Err(error) => assert!(!known && matches!(error, CallbackError::Unsigned)),
+        }
+    }
     let fields = [("CallSid", "CA1"), ("CallStatus", "ringing")];
     let request = signed(&format!("{BASE}/twilio/status?attempt=7"), &fields);
     // The same request as different proxies and frameworks hand it on.

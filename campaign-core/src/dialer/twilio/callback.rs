@@ -36,6 +36,9 @@ const NAMES: &[(&str, About)] = &[
     ("relay-end", About::RelayEnd),
 ];
 
+/// Where accounts are often set to already: served beside the public base URL, on the same host.
+const BESIDE: &str = "/webhooks/twilio/";
+
 #[derive(Clone, Copy)]
 enum About {
     Call,
@@ -53,17 +56,20 @@ impl TwilioDialer {
     /// Whether a request comes from Twilio, for paths that are not callbacks: the handshake of a WebSocket that `<ConversationRelay>`
     /// opens is signed as well.
     pub fn is_signed(&self, request: &CallbackRequest) -> bool {
-        let Some(url) = self.public_url(request.path_and_query()) else { return false };
+        let mut urls = self.urls(request);
         let is_socket = request.header("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
-        let mut urls = vec![url];
-        // What lies beside the public base URL, on the same host.
-        urls.extend(self.origin().map(|origin| format!("{origin}{}", request.path_and_query())));
-        if is_socket {
+        if is_socket && !urls.is_empty() {
             let sockets: Vec<String> = urls.iter().filter_map(|url| Some(format!("ws{}", url.strip_prefix("http")?))).collect();
             urls.extend(sockets);
             urls.extend(self.config.relay_url.clone().filter(|relay| relay.ends_with(request.path_and_query())));
         }
         urls.iter().any(|url| signature::check(&self.config, url, request).is_some())
+    }
+
+    /// The URLs that Twilio may have called: below the public base URL, or beside it on the same host. None without a public base URL.
+    fn urls(&self, request: &CallbackRequest) -> Vec<String> {
+        let beside = self.origin().map(|origin| format!("{origin}{}", request.path_and_query()));
+        self.public_url(request.path_and_query()).into_iter().chain(beside).collect()
     }
 
     /// The public base URL without its path.
@@ -91,7 +97,7 @@ impl TwilioDialer {
     /// What a path is about.
     fn about(&self, path: &str) -> Option<About> {
         let inside = path.strip_prefix(self.base_path().as_str()).and_then(|rest| rest.strip_prefix(self.config.callback_path.as_str()));
-        let name = inside.or_else(|| path.strip_prefix(self.config.callback_path.as_str()))?;
+        let name = inside.or_else(|| path.strip_prefix(self.config.callback_path.as_str())).or_else(|| path.strip_prefix(BESIDE))?;
         NAMES.iter().find(|(known, _)| *known == name).map(|(_, about)| *about)
     }
 }
@@ -104,8 +110,11 @@ impl Callbacks for TwilioDialer {
 
     fn read(&self, request: &CallbackRequest, _now: Timestamp) -> Result<Callback, CallbackError> {
         let about = self.about(request.path()).ok_or(CallbackError::Unknown)?;
-        let url = self.public_url(request.path_and_query()).ok_or(CallbackError::Unknown)?;
-        let signed = signature::check(&self.config, &url, request).ok_or(CallbackError::Unsigned)?;
+        let urls = self.urls(request);
+        if urls.is_empty() {
+            return Err(CallbackError::Unknown);
+        }
+        let signed = urls.iter().find_map(|url| signature::check(&self.config, url, request)).ok_or(CallbackError::Unsigned)?;
         let fields = Fields::of(&signed);
         let silence = CallbackAnswer::Ready(CallbackResponse::xml(Twiml::new().finish()));
         Ok(match about {

@@ -33,7 +33,8 @@ pub struct TwilioConfig {
     /// The URL by which Twilio reaches the program, for example `https://calls.example.org`, or with the path that a proxy puts before
     /// ours. Without it there are no callbacks: everything is learned by asking, and nobody can write or call back.
     pub public_base_url: Option<String>,
-    /// The path below which callbacks come in. Default `/twilio/`.
+    /// The path below which callbacks come in. Default `/twilio/`. Those that come in below `/webhooks/twilio/` of the same host, as accounts
+    /// are often set to already, are taken as well.
     pub callback_path: String,
     /// The WebSocket of the assistant that `<ConversationRelay>` connects to, `wss://...`. Default: `relay` below the callbacks.
     pub relay_url: Option<String>,

@@ -1,20 +1,18 @@
 //! Messages of people, where a provider sends them.
 
 use super::schema::TwilioForm;
-use crate::api::callbacks;
+use crate::api::callbacks::{self, SILENCE};
 use crate::state::AppState;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use campaign_core::dialer::{CallbackRequest, CallbackResponse, InboundMessage};
+use campaign_core::dialer::{CallbackResponse, InboundMessage};
 use campaign_core::outcome::Channel;
 use campaign_core::phone::PhoneNumber;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// No answer: what is to be said is sent as a message of its own.
-pub(crate) const SILENCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response></Response>"#;
 /// Addresses of pictures and the like in one message.
 const MOST_MEDIA: usize = 10;
 
@@ -39,11 +37,6 @@ pub(crate) async fn take(State(state): State<AppState>, Path(provider): Path<Str
     if !state.engine().is_signed(&request) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    keep(&state, &request).await
-}
-
-/// Takes a message of Twilio's whose signature is looked at.
-pub(crate) async fn keep(state: &AppState, request: &CallbackRequest) -> Response {
     let message = match read(&request.body) {
         Ok(Some(message)) => message,
         // From something that is no number; there is nobody to be answered.

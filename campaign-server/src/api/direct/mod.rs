@@ -10,7 +10,7 @@
 //! | `schema` | bodies for the OpenAPI document |
 
 mod calls;
-pub(crate) mod inbound;
+mod inbound;
 mod messages;
 pub(super) mod schema;
 

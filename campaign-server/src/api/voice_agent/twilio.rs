@@ -1,11 +1,9 @@
 //! `/webhooks/twilio/...`: what Twilio calls by itself.
 //!
-//! The dialer knows its provider's signature and what its callbacks mean, so everything is handed to it. Paths that it does not serve (it
-//! is not Twilio's, or listens elsewhere) are answered as the documents say. Messages of people that Twilio has signed are taken there, too;
-//! with the rest nothing is done: without the signature nobody knows who called.
+//! The dialer knows its provider's signature and what its callbacks mean, so everything is handed to it; that of Twilio serves these paths
+//! beside its own. Without one, they are answered as the documents say, and nothing is done: without the signature nobody knows who called.
 
-use crate::api::callbacks;
-use crate::api::direct::inbound::{self, SILENCE};
+use crate::api::callbacks::{self, SILENCE};
 use crate::api::direct::schema::TwilioForm;
 use crate::state::AppState;
 use axum::extract::{Path, Request, State};
@@ -33,16 +31,13 @@ const REFUSAL: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response><Reject
     ))]
 pub(crate) async fn callback(State(state): State<AppState>, Path(name): Path<String>, request: Request) -> Response {
     let Some(request) = callbacks::read(&state, request).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
-    let answer = state.engine().callback(request.clone()).await;
-    // Somebody may have said STOP.
-    if answer.status == 404 && matches!(name.as_str(), "sms" | "whatsapp") && state.engine().is_signed(&request) {
-        return inbound::keep(&state, &request).await;
-    }
+    let body = request.body.clone();
+    let answer = state.engine().callback(request).await;
     // Where the dialer has nothing to say, the documents have.
-    if matches!(answer.status, 204 | 404) { documented(&name, &request.body, answer.status) } else { callbacks::written(answer) }
+    if matches!(answer.status, 204 | 404) { documented(&name, &body, answer.status) } else { callbacks::written(answer) }
 }
 
-/// The documents' answer, where the dialer has none of its own (204) or no dialer of Twilio's listens (404).
+/// The documents' answer, where the dialer has none of its own (204) or is none of Twilio's (404).
 fn documented(name: &str, body: &[u8], status: u16) -> Response {
     let fields: HashMap<_, _> = url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| fields.get(name).map(String::as_str);
