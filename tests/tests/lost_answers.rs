@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use campaign_core::Kind;
 use campaign_core::campaign::CampaignSpec;
-use campaign_core::dialer::{Script, ScriptedDialer};
+use campaign_core::dialer::{Script, ScriptedDialer, SimulatedDialer};
+use campaign_core::import::{ImportOptions, ImportSource};
 use campaign_core::outcome::Disposition;
 use campaign_core::store::MemoryStore;
+use campaign_core::{Engine, Kind};
 use campaign_tests::lossy::Lossy;
-use campaign_tests::stage::{play_on, told};
+use campaign_tests::stage::{play_on, row, told};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A node dies with calls on and others claimed; the next one takes over, finishes, and does not get these answers. Returns the methods
@@ -76,4 +79,44 @@ fn each_answer_is_lost_once_and_nobody_is_skipped_or_called_twice() {
     for method in ["claim", "settle", "take_over", "save_campaign", "renew_node", "changes", "campaign"] {
         assert!(methods.contains(method), "no answer of {method} was lost, only of {methods:?}");
     }
+}
+
+/// Hand-offs ask the store together whether anything has changed: some of them wait for its answer, others for their turn to ask.
+#[tokio::test]
+async fn an_engine_whose_store_never_answers_is_gone_once_it_is_dropped() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let (is_silent, is_asked) = (Arc::clone(&silent), Arc::clone(&asked));
+    let store = Lossy::new(Arc::new(MemoryStore::new())).by(move |method| {
+        let (silent, asked) = (Arc::clone(&is_silent), Arc::clone(&is_asked));
+        Box::pin(async move {
+            match method {
+                "claim" => silent.store(true, Ordering::SeqCst),
+                "changes" if silent.load(Ordering::SeqCst) => {
+                    asked.notify_one();
+                    std::future::pending().await
+                }
+                _ => {}
+            }
+        })
+    });
+    let dialer = Arc::new(SimulatedDialer::instant());
+    let held = Arc::downgrade(&dialer);
+    let engine = Engine::builder().store(store).shared_dialer(dialer).build().await.unwrap();
+    let spec = CampaignSpec::call("silence").with(|spec| spec.rate_limit_per_minute = None).build().unwrap();
+    let id = engine.create_campaign(spec).await.unwrap().id;
+    let rows = (0..10).map(|index| row(index, json!({}))).collect();
+    engine.import_contacts(id, ImportSource::Rows(rows), ImportOptions::default()).await.unwrap();
+    engine.start(id).await.unwrap();
+    asked.notified().await;
+    // Everybody who is going to wait does.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    engine.abort();
+    drop(engine);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(held.upgrade().is_none(), "somebody still holds the engine");
 }
