@@ -140,6 +140,15 @@ fn unicode_and_decoration() {
     check_all("DE", &[("030/1234567", Ok("+49301234567")), ("0171 / 123 4567", Ok("+491711234567"))]);
 }
 
+/// The parser behind takes the first `tel:` and the first `;phone-context=` for the two ends of the number.
+#[test]
+fn a_link_within_the_parameters_of_another_is_refused() {
+    for text in ["1;phone-context=x9;phone-context=;tel:1", "+;phone-context=+1;tel:2127365000", "00;phone-context=x9tel:2127365000"] {
+        let error = PhoneNumber::parse(text, Some("US")).unwrap_err();
+        assert_eq!(error.code.as_str(), "not_a_number", "{text}");
+    }
+}
+
 #[test]
 fn extensions_are_dropped_but_not_refused() {
     for text in ["(212) 736-5000 x123", "212-736-5000 ext. 123", "2127365000 ext 123", "212 736 5000 #123", "tel:+1-212-736-5000;ext=123"] {

@@ -21,6 +21,9 @@ type Reading = Result<PhoneNumber, ParseError>;
 pub(super) fn read(text: &str, default_region: Option<&str>) -> Result<PhoneNumber, PhoneError> {
     let region = default_region.map(str::trim).filter(|region| !region.is_empty()).map(region_of).transpose()?;
     let text = clean(text)?;
+    if has_scheme_within(&text) {
+        return Err(PhoneErrorCode::NotANumber.into());
+    }
     let first = PHONE_NUMBER_UTIL.parse(&*text, region);
     match first {
         Ok(number) if is_acceptable(&number) => Ok(number),
@@ -29,6 +32,12 @@ pub(super) fn read(text: &str, default_region: Option<&str>) -> Result<PhoneNumb
             _ => Err(why_not(&text, region, first).into()),
         },
     }
+}
+
+/// Whether a link begins again after the `;phone-context=` of another one. `rlibphonenumber` takes what stands between the first `tel:`
+/// and the first `;phone-context=` for the number, in this order, and panics when they come in the other.
+fn has_scheme_within(text: &str) -> bool {
+    text.split_once(";phone-context=").is_some_and(|(number, rest)| !number.contains("tel:") && rest.contains("tel:"))
 }
 
 fn region_of(code: &str) -> Result<Region, PhoneError> {
