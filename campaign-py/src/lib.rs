@@ -23,5 +23,5 @@ mod _native {
     #[pymodule_export]
     use crate::engine::{EngineHandle, EventHandle, Pacer, decide, kinds};
     #[pymodule_export]
-    use crate::runtime::{Bridge, shutdown};
+    use crate::runtime::{Bridge, after_fork, before_fork, shutdown};
 }

@@ -5,6 +5,7 @@ use crate::errors::{self, Failure};
 use crate::{adapters, convert};
 use campaign_core::dialer::{DialContext, DialRequest};
 use campaign_core::engine::RelayCommand;
+use campaign_core::schedule::pause_zone_lookups;
 use campaign_core::wire::{self, Object};
 use campaign_core::{Error, Kind};
 use jiff::Timestamp;
@@ -12,11 +13,12 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +57,22 @@ pub(crate) fn shutdown(py: Python<'_>) {
             other => std::mem::forget(other),
         }
     });
+}
+
+thread_local! {
+    /// Keeps the engines' threads out of the tz database while this thread forks.
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// Registered with `os.register_at_fork`, as is [`after_fork`]: a lock that a thread of the parent holds is never given back in the child.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    py.detach(|| FORKING.with_borrow_mut(|pause| _ = pause.get_or_insert_with(pause_zone_lookups)));
+}
+
+#[pyfunction]
+pub(crate) fn after_fork() {
+    FORKING.take();
 }
 
 /// What the event loop has to do.

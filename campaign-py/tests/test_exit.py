@@ -174,6 +174,35 @@ if isinstance(engine, campaign.BlockingEngine):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_looks_up_zones_although_the_parent_did_so_when_it_forked() -> None:
+    """The tz database has one lock for the process, which a thread of the parent must not hold at that moment."""
+    program = """
+import signal, zoneinfo
+zones = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
+people = [{"phone": f"+1212555{n:04}", "time_zone": zone} for n, zone in enumerate(zones, 1000)]
+engine = campaign.BlockingEngine.open(dialer=SIMULATED)
+made = engine.create_campaign(name="n", **FAST)
+looking = threading.Thread(target=engine.import_contacts, args=(made.id, people))
+looking.start()
+forks = 0
+while looking.is_alive() and forks < 60:
+    forks += 1
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        campaign.BlockingEngine.open(dialer=SIMULATED).create_campaign(name="n", time_zone="Pacific/Chatham", **FAST)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, f"the child of fork {forks}"
+looking.join()
+assert forks > 1, forks
+assert engine.progress(made.id).total_contacts > 500
+engine.close()
+"""
+    status, stderr = run(program)
+    assert status == 0, stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_leaves_the_files_of_the_parent_alone(tmp_path: Path) -> None:
     """The child lets go of everything and ends; the parent's store is whole, and its campaign goes through."""
     program = f"""

@@ -6,7 +6,7 @@ use crate::contact::{PlannedStep, ZoneKey};
 use crate::id::CampaignId;
 use crate::policy::gates::ClaimGates;
 use crate::policy::limits::{Budget, ClaimLimits, DayQuota, LimitRules, LimitScope, Rate};
-use crate::schedule::CompiledWindows;
+use crate::schedule::{self, CompiledWindows};
 use crate::template::TemplateSet;
 use crate::{Error, Kind, Result};
 use jiff::tz::TimeZone;
@@ -50,7 +50,7 @@ impl Active {
         if let Some(zone) = zones.get(key) {
             return zone.clone();
         }
-        let zone = key.names().next().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(|| self.zone.clone());
+        let zone = key.names().next().and_then(schedule::zone).unwrap_or_else(|| self.zone.clone());
         zones.insert(key.clone(), zone.clone());
         zone
     }
@@ -124,7 +124,7 @@ impl Core {
             policy,
             windows: CompiledWindows::new(&spec.windows, &spec.time_zone)?,
             templates,
-            zone: TimeZone::get(&spec.time_zone).map_err(|error| {
+            zone: schedule::look_up(|| TimeZone::get(&spec.time_zone)).map_err(|error| {
                 Error::invalid("time_zone", format!("{:?} is not an IANA time zone", spec.time_zone)).with_source(error)
             })?,
             gates: ClaimGates::of(spec),

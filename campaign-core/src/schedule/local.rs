@@ -3,10 +3,29 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+/// Read by every lookup of a zone, so that [`pause_zone_lookups`] can wait for them.
+static LOOKUPS: RwLock<()> = RwLock::new(());
+
+/// Waits until no thread is looking up a time zone, and lets none begin until the guard is dropped.
+///
+/// For a binding whose process can be forked: hold it around the fork, in parent and child. The tz database has a lock of its own for
+/// the whole process; a child that is forked while a thread of its parent has that lock can never look up a zone. A thread must
+/// not look up zones itself while it holds the guard.
+pub fn pause_zone_lookups() -> RwLockWriteGuard<'static, ()> {
+    LOOKUPS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a lookup in a tz database gives, when nobody has paused them.
+pub(crate) fn look_up<T>(lookup: impl FnOnce() -> T) -> T {
+    let _turn = LOOKUPS.read().unwrap_or_else(PoisonError::into_inner);
+    lookup()
+}
 
 /// The zone of this name; `None` when the tz database does not have it (or has it as "unknown").
 pub(crate) fn zone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())
+    look_up(|| TimeZone::get(name)).ok().filter(|zone| !zone.is_unknown())
 }
 
 /// Seconds since midnight of `HH:MM` or `HH:MM:SS`; `24:00` is 86,400.

@@ -7,7 +7,8 @@ mod start;
 mod windows;
 pub mod zones;
 
-pub(crate) use local::{at_local, parse_time, zone};
+pub use local::pause_zone_lookups;
+pub(crate) use local::{at_local, look_up, parse_time, zone};
 pub use recurrence::{Frequency, Recurrence};
 pub use start::{PastDue, Schedule};
 pub use windows::{CallingWindows, CompiledWindows, Holiday, TimeWindow, Weekday, WindowZone, ZoneClock};

@@ -1,8 +1,8 @@
 //! From a phone number, or from what stands in a time zone column, to IANA time zones.
 
+use super::zone;
 use crate::contact::ZoneKey;
 use crate::phone::PhoneNumber;
-use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -56,7 +56,7 @@ pub fn normalise_zone(text: &str) -> Option<String> {
 
 /// The zone's name in the spelling of the tz database.
 fn known_name(name: &str) -> Option<String> {
-    let zone = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())?;
+    let zone = zone(name)?;
     zone.iana_name().map(str::to_owned)
 }
 

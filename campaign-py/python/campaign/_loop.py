@@ -389,6 +389,7 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     # The threads of the parent do not exist here, and its loops are not ours to use.
     global background, _workers
+    _native.after_fork()
     _links.clear()
     # What the parent knew failed is news to the child's log.
     _places.clear()
@@ -398,4 +399,4 @@ def _after_fork() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_native.before_fork, after_in_parent=_native.after_fork, after_in_child=_after_fork)

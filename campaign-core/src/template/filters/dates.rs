@@ -1,6 +1,7 @@
 //! `date`, `time` and `datetime`: moments in words, with the directives of strftime and English names.
 
 use super::{fault, text};
+use crate::schedule::look_up;
 use jiff::civil::{Date, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
@@ -39,8 +40,9 @@ pub(super) fn datetime(value: &Value, format: Option<Cow<'_, str>>, zone: Option
 fn write(value: &Value, format: &str, zone: Option<&str>) -> Result<String, Error> {
     // A format that cannot print a complete moment is wrong for every value.
     let sample = || Zoned::new(Timestamp::UNIX_EPOCH, TimeZone::UTC);
-    let zone =
-        zone.map(|name| ZONES.get(name).map_err(|_| fault("the time zone is not known; write it like `Europe/Madrid`"))).transpose()?;
+    let zone = zone
+        .map(|name| look_up(|| ZONES.get(name)).map_err(|_| fault("the time zone is not known; write it like `Europe/Madrid`")))
+        .transpose()?;
     if format.len() > MAX_FORMAT {
         return Err(fault(format!("the format is longer than {MAX_FORMAT} bytes")));
     }
