@@ -5,7 +5,7 @@
 mod life;
 
 use campaign_core::Kind;
-use campaign_core::campaign::CampaignStatus;
+use campaign_core::campaign::{CampaignSpec, CampaignStatus};
 use campaign_core::contact::ContactStatus;
 use campaign_core::dialer::Script;
 use campaign_core::engine::Reexecution;
@@ -49,6 +49,48 @@ fn a_start_with_a_schedule_in_the_future_waits_for_it() {
         assert_eq!(life.engine.start(id).await.unwrap().status, CampaignStatus::Scheduled);
         life.engine.wait(id).await.unwrap();
         assert_eq!(life.handed(), [at("2026-03-03T08:00:00Z")]);
+    });
+}
+
+#[test]
+fn a_start_that_is_edited_is_obeyed() {
+    live(answered(), |life| async move {
+        let engine = &life.engine;
+        let moved = |moment: &'static str| move |spec: &mut CampaignSpec| spec.schedule = once(moment, PastDue::Run);
+        let later = life.draft(plain(), 1).await;
+        engine.schedule(later, once("2026-03-02T15:00:00Z", PastDue::Run)).await.unwrap();
+        let edited = engine.update_campaign(later, moved("2026-03-02T18:00:00Z")).await.unwrap();
+        assert_eq!((edited.status, edited.run.next_start), (CampaignStatus::Scheduled, Some(at("2026-03-02T18:00:00Z"))));
+        engine.wait(later).await.unwrap();
+        assert_eq!(life.handed(), [at("2026-03-02T18:00:00Z")]);
+
+        let sooner = life.draft(plain(), 1).await;
+        engine.schedule(sooner, once("2030-01-01T00:00:00Z", PastDue::Run)).await.unwrap();
+        engine.update_campaign(sooner, moved("2026-03-02T20:00:00Z")).await.unwrap();
+        engine.wait(sooner).await.unwrap();
+        assert_eq!(life.handed()[1], at("2026-03-02T20:00:00Z"));
+
+        let now = life.draft(plain(), 1).await;
+        engine.schedule(now, once("2030-01-01T00:00:00Z", PastDue::Run)).await.unwrap();
+        engine.update_campaign(now, |spec| spec.schedule = Schedule::Immediate).await.unwrap();
+        engine.wait(now).await.unwrap();
+        assert_eq!(life.handed().len(), 3, "one whose start was taken out begins");
+
+        let rule = life.draft(plain(), 1).await;
+        engine.schedule(rule, Schedule::recurring(daily(2))).await.unwrap();
+        let over = Recurrence { end_date: Some("2026-03-01".to_owned()), ..daily(2) };
+        let refused = engine.update_campaign(rule, |spec| spec.schedule = Schedule::recurring(over.clone())).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Invalid);
+    });
+}
+
+#[test]
+fn a_campaign_that_waits_for_its_start_is_not_paused() {
+    live(answered(), |life| async move {
+        let id = life.draft(plain(), 1).await;
+        life.engine.schedule(id, once("2030-01-01T00:00:00Z", PastDue::Run)).await.unwrap();
+        refused(life.engine.pause(id).await, "cannot pause a campaign that is scheduled; unschedule it");
+        assert_eq!(life.status(id).await, CampaignStatus::Scheduled);
     });
 }
 

@@ -268,7 +268,7 @@ debug_without!(VoicemailSettings { enable_voicemail_detection, leave_voicemail }
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerId {
-    /// The number or sender name, 1 to 64 characters; each only once in a campaign.
+    /// The number or sender name, 1 to 64 printable characters; each only once in a campaign.
     pub number: String,
     /// At most this many attempts at once.
     #[serde(default)]
@@ -463,6 +463,14 @@ impl CampaignSpec {
             CampaignType::WhatsApp => Channel::WhatsApp,
             CampaignType::Mixed => self.steps.first().map_or(Channel::Call, |step| step.channel),
         }
+    }
+
+    /// The templates that its messages are made from. A kind of its own decides for itself, so none are known of it.
+    pub fn message_templates(&self) -> impl Iterator<Item = &str> {
+        let plain = matches!(self.campaign_type, CampaignType::Sms | CampaignType::WhatsApp).then_some("sms_message");
+        let steps = if self.campaign_type == CampaignType::Mixed { self.steps.as_slice() } else { &[] };
+        let messages = steps.iter().filter(|step| step.channel != Channel::Call);
+        plain.into_iter().chain(messages.map(|step| step.template.as_deref().unwrap_or("sms_message")))
     }
 }
 

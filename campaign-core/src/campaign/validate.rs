@@ -139,8 +139,8 @@ impl CampaignSpec {
         let mut seen = BTreeSet::new();
         for (index, caller) in self.caller_ids.iter().enumerate() {
             let entry = |error: Error| error.with("entry", index + 1);
-            if caller.number.trim().is_empty() || caller.number.chars().count() > 64 {
-                return Err(entry(Error::invalid("caller_ids.number", "must have 1 to 64 characters")));
+            if caller.number.trim().is_empty() || caller.number.chars().count() > 64 || caller.number.contains(char::is_control) {
+                return Err(entry(Error::invalid("caller_ids.number", "must have 1 to 64 printable characters")));
             }
             if !seen.insert(caller.number.as_str()) {
                 return Err(entry(Error::invalid("caller_ids.number", "is there twice")));

@@ -88,9 +88,13 @@ impl Engine {
     /// As [`Engine::update_campaign`], and what the function answers.
     pub async fn edit_campaign(&self, id: CampaignId, edit: impl Fn(&CampaignSpec) -> Result<CampaignSpec>) -> Result<CampaignRecord> {
         let core = &self.core;
+        let now = core.now();
         let saved = core
             .change(id, None, |record| {
-                let spec = check(core, edit(&record.spec)?)?;
+                let mut spec = check(core, edit(&record.spec)?)?;
+                if record.status == CampaignStatus::Scheduled {
+                    spec.schedule = spec.schedule.anchored(now);
+                }
                 if spec.campaign_type != record.spec.campaign_type && record.status != CampaignStatus::Draft {
                     return Err(Error::invalid("campaign_type", "the kind of a campaign can only be changed while it is a draft"));
                 }
@@ -100,8 +104,10 @@ impl Engine {
                 if spec.budget != record.spec.budget {
                     record.budget_announced_percent = 0;
                 }
-                record.spec = Arc::new(spec);
-                record.spec_version += 1;
+                if record.status == CampaignStatus::Scheduled && spec.schedule != record.spec.schedule {
+                    record.run.next_start = Some(next_or_now(&spec.schedule, now)?);
+                }
+                replace_spec(record, spec);
                 Ok(())
             })
             .await?;
@@ -129,7 +135,7 @@ impl Engine {
     /// Starts a campaign: at once, or at its moment when the schedule lies in the future. Also resumes a paused one.
     ///
     /// # Errors
-    /// [`Kind::State`] when there is no contact to reach or the campaign is not startable.
+    /// [`Kind::State`] when there is no contact to reach, a message has no template or the campaign is not startable.
     pub async fn start(&self, id: CampaignId) -> Result<CampaignRecord> {
         let core = &self.core;
         let record = core.record(id).await?;
@@ -146,6 +152,7 @@ impl Engine {
         if first && counts.of(ContactStatus::Pending) == 0 {
             return Err(Error::new(Kind::State, "All contacts have already been processed").with("campaign", id));
         }
+        check_texts(&record.spec).map_err(|error| error.with("campaign", id))?;
         let now = core.now();
         if let Some(next) = record.spec.schedule.clone().anchored(now).next_start(now) {
             return core
@@ -186,8 +193,7 @@ impl Engine {
                 }
                 let mut spec = CampaignSpec::clone(&record.spec);
                 spec.schedule = schedule.clone();
-                record.spec = Arc::new(spec);
-                record.spec_version += 1;
+                replace_spec(record, spec);
                 record.run.next_start = next;
                 record.reason = None;
                 Ok(())
@@ -270,6 +276,10 @@ impl Engine {
         let saved = self
             .core
             .change(id, None, |record| {
+                // The table lets a start that has passed be held; a person takes a start back instead.
+                if event == CampaignEvent::Pause && record.status == CampaignStatus::Scheduled {
+                    return Err(Error::new(Kind::State, "cannot pause a campaign that is scheduled; unschedule it"));
+                }
                 record.status = transition::campaign(record.status, event)?.to();
                 record.reason = Some(reason.clone());
                 if record.status == CampaignStatus::Cancelled {
@@ -389,6 +399,35 @@ fn check(core: &Core, spec: CampaignSpec) -> Result<CampaignSpec> {
     let spec = Arc::new(spec);
     core.policy(&spec)?;
     Ok(Arc::unwrap_or_clone(spec))
+}
+
+/// Puts another spec in place; the version moves only when it says something else.
+fn replace_spec(record: &mut CampaignRecord, spec: CampaignSpec) {
+    if *record.spec != spec {
+        record.spec = Arc::new(spec);
+        record.spec_version += 1;
+    }
+}
+
+/// When a campaign that waits begins by this schedule: a start that was taken out or has passed is due.
+fn next_or_now(schedule: &Schedule, now: jiff::Timestamp) -> Result<jiff::Timestamp> {
+    match schedule.next_start(now) {
+        Some(next) => Ok(next),
+        None if matches!(schedule, Schedule::Recurring { .. }) => {
+            Err(Error::invalid("schedule", "has no occurrence left; unschedule the campaign to take its start back"))
+        }
+        None => Ok(now),
+    }
+}
+
+/// Whether every message that the campaign is going to send has a text.
+fn check_texts(spec: &CampaignSpec) -> Result<()> {
+    let templates = TemplateSet::compile(spec)?;
+    let missing = spec.message_templates().find(|name| templates.get(name).is_none());
+    match missing {
+        Some(name) => Err(Error::new(Kind::State, format!("the campaign has no template `{name}`, from which its messages are made"))),
+        None => Ok(()),
+    }
 }
 
 /// Fixes the first day of a recurring schedule, so that intervals and counts have something to count from.
