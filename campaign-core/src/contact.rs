@@ -176,6 +176,16 @@ pub enum ContactSource {
     Api,
 }
 
+impl ContactSource {
+    /// Whether a file brought it.
+    pub fn is_file(self) -> bool {
+        match self {
+            Self::CsvImport | Self::JsonImport | Self::SpreadsheetImport => true,
+            Self::List | Self::Api => false,
+        }
+    }
+}
+
 /// A contact as it is added: already normalised, not yet stored.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewContact {

@@ -65,6 +65,16 @@ fn an_import_counts_every_row_once_and_keeps_what_was_touched() {
         assert_eq!(life.statuses(id).await, [Completed, Completed, Pending], "the suppressed one is gone, the reached ones stay");
         let unreadable = engine.import_contacts(id, csv(&["colour", "red"]), replace()).await;
         assert_eq!((unreadable.unwrap_err().kind(), life.contacts(id).await.len()), (Kind::Invalid, 3), "nothing was replaced");
+        life.add(id, 20..22).await;
+        for (name, bad) in
+            [("cut.json", r#"[{"phone": "+12125550030"}, {"phone": "+1212"#), ("head.csv", "phone"), ("bad.csv", "phone\nabc")]
+        {
+            let options = ImportOptions { file_name: Some(name.to_owned()), ..replace() };
+            let done = engine.import_contacts(id, ImportSource::from(bad.as_bytes()), options).await;
+            assert_eq!((done.is_err(), life.contacts(id).await.len()), (name == "cut.json", 5), "{name} replaced nothing");
+        }
+        assert_eq!(engine.import_contacts(id, csv(&["phone", &number(31)]), replace()).await.unwrap().imported, 1);
+        assert_eq!(life.contacts(id).await.len(), 5, "what was added by a call stays, what the last file brought is gone");
         let ids = life.ids(id).await;
         assert_eq!(engine.remove_contacts(Owner::Campaign(id), vec![ids[2]]).await.unwrap(), 1);
         assert_eq!(engine.get_contact(ids[2]).await.unwrap_err().kind(), Kind::NotFound);

@@ -13,8 +13,8 @@ use crate::phone::PhoneNumber;
 use crate::policy::transition::{self, ContactEvent};
 use crate::store::copy::LISTS;
 use crate::store::{
-    AddContacts, Added, AttemptQuery, BulkAction, ContactQuery, DocumentQuery, DuplicatePolicy, Page, Paging, PutDocument, Suppression,
-    SuppressionKey, SuppressionQuery, SuppressionScope, UpdateContact,
+    AddContacts, Added, AttemptQuery, BulkAction, ContactQuery, DocumentQuery, DuplicatePolicy, Page, Paging, PutDocument, Selection,
+    Suppression, SuppressionKey, SuppressionQuery, SuppressionScope, UpdateContact,
 };
 use crate::{Error, Kind, Result};
 use jiff::Timestamp;
@@ -72,12 +72,21 @@ impl Engine {
         let core = &self.core;
         let organization = self.open_for_contacts(owner).await?;
         let duplicates = options.duplicates;
-        let replace = options.replace_untouched;
+        let replaced = match owner {
+            Owner::Campaign(campaign) if options.replace_untouched => Some(campaign),
+            Owner::Campaign(_) | Owner::List(_) => None,
+        };
+        if replaced.is_some() {
+            if let Some(again) = source.again()? {
+                check_to_the_end(core, again, options.trial()).await?;
+            }
+        }
+        let rows = matches!(source, ImportSource::Rows(_));
         let mut reader = Reading::start(core, source, options);
-        // The header has been read when the first batch arrives, so a file of the wrong kind replaces nothing.
         let mut next = reader.next().await?;
-        if let (true, Owner::Campaign(campaign)) = (replace, owner) {
-            starts::bulk(core, campaign, BulkAction::RemoveUntouched).await?;
+        // A first batch has a contact in it: a file without a good one replaces nothing.
+        if let (Some(campaign), Step::Batch(..)) = (replaced, &next) {
+            self.remove_untouched(campaign, rows).await?;
         }
         let mut stored = ImportReport::default();
         let mut report = loop {
@@ -111,6 +120,24 @@ impl Engine {
         options: ImportOptions,
     ) -> Result<ImportReport> {
         self.import_contacts(campaign, ImportSource::Rows(rows), options).await
+    }
+
+    /// Takes out what earlier imports brought and nobody has tried to reach: a file what files brought, rows what rows brought too.
+    async fn remove_untouched(&self, campaign: CampaignId, rows: bool) -> Result<()> {
+        let core = &self.core;
+        let brought = |source: ContactSource| source.is_file() || (rows && source == ContactSource::Api);
+        let paging = Paging { offset: 0, limit: BATCH as u32 };
+        let statuses = vec![ContactStatus::Pending, ContactStatus::Skipped];
+        let mut query = ContactQuery { statuses, paging, count: false, ..ContactQuery::of(Owner::Campaign(campaign)) };
+        loop {
+            let page = core.guarded(core.store.contacts(query.clone())).await?.items;
+            let Some(last) = page.last() else { return Ok(()) };
+            query.after = Some(last.id);
+            let ids: Vec<ContactId> = page.iter().filter(|contact| brought(contact.person.source)).map(|contact| contact.id).collect();
+            if !ids.is_empty() {
+                starts::bulk_of(core, campaign, Selection::Ids(ids), BulkAction::RemoveUntouched).await?;
+            }
+        }
     }
 
     async fn store_contacts(
@@ -552,6 +579,20 @@ fn list_key(id: ListId) -> String {
 
 fn parse_list(value: serde_json::Value) -> Result<ContactList> {
     serde_json::from_value(value).map_err(|error| Error::new(Kind::Corrupt, "a stored contact list cannot be read").with_source(error))
+}
+
+/// Reads a source once without keeping anything, where it can be read again.
+async fn check_to_the_end(core: &Core, source: ImportSource, options: ImportOptions) -> Result<()> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    core.executor.spawn_blocking(Box::new(move || {
+        let read = || -> Result<()> {
+            let mut importer = Importer::open(source, options)?;
+            while importer.next_batch(BATCH)?.is_some() {}
+            Ok(())
+        };
+        let _ = send.send(read());
+    }));
+    receive.await.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "reading the file ended unexpectedly")))
 }
 
 /// What the reading thread gives.

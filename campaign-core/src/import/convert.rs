@@ -170,7 +170,7 @@ impl Converter {
 
     /// Remembers the names in a nested object, as many as a file may have columns.
     fn note(&mut self, nested: Option<&Variables>) {
-        for name in nested.into_iter().flat_map(Variables::keys).map(|key| super::mapping::slug(key)) {
+        for name in nested.into_iter().flat_map(Variables::keys).map(|key| super::mapping::variable_name(key)) {
             if !name.is_empty() && self.nested.len() < self.max_columns {
                 self.nested.insert(name);
             }
@@ -265,7 +265,7 @@ fn object_in(name: &str, cell: &str) -> Option<Variables> {
 /// Members of a nested `variables` object stand beside the columns; a column of the same name wins.
 fn merge(variables: &mut Variables, nested: Option<Variables>) -> Result<(), Rejection> {
     for (key, value) in nested.unwrap_or_default() {
-        let name = super::mapping::slug(&key);
+        let name = super::mapping::variable_name(&key);
         if has_nul(&value) {
             return Err(Rejection::new("nul_byte", "the contact contains a zero byte; the file may be damaged"));
         }

@@ -45,6 +45,8 @@ pub struct Importer {
     /// The error that ends the import, kept until the good rows before it are handed out.
     failure: Option<Error>,
     done: bool,
+    /// Empty lines of a file are nothing; an empty object that somebody gave is a contact without a number.
+    blank_rows_are_nothing: bool,
     read: Arc<AtomicU64>,
     total_bytes: Option<u64>,
 }
@@ -125,6 +127,7 @@ impl Importer {
             limits: options.limits,
             failure,
             done: false,
+            blank_rows_are_nothing: opened.format.is_some(),
             read: opened.read,
             total_bytes: opened.total_bytes,
         })
@@ -141,7 +144,7 @@ impl Importer {
         let mut row = Row::default();
         while !self.done && batch.contacts.len() < max.max(1) && size < self.limits.max_batch_bytes {
             match self.next_row(&mut row) {
-                Ok(Next::Row) if row.is_blank() => {}
+                Ok(Next::Row) if self.blank_rows_are_nothing && row.is_blank() => {}
                 Ok(Next::Row) => {
                     self.report.total += 1;
                     match self.converter.contact(&row) {
@@ -253,6 +256,7 @@ impl Opened {
     fn open(source: ImportSource, options: &ImportOptions, file_name: Option<&str>) -> Result<Self> {
         let raw = match source {
             ImportSource::Path(path) => Raw::file(&path)?,
+            ImportSource::File(file) => Raw::open_file(file)?,
             ImportSource::Bytes(bytes) => Raw::bytes(bytes)?,
             ImportSource::Reader(reader) => Raw::open(reader, None)?,
             ImportSource::Rows(rows) => {

@@ -4,7 +4,7 @@ use crate::error::{Error, Kind, Result};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,8 +34,17 @@ impl Raw {
             std::io::ErrorKind::NotFound => Error::new(Kind::NotFound, "the file does not exist").with_source(error),
             _ => unreadable(error),
         };
-        let file = File::open(path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
+        Self::of(File::open(path).map_err(failed)?)
+    }
+
+    /// An open file, from its beginning.
+    pub(super) fn open_file(mut file: File) -> Result<Self> {
+        file.rewind().map_err(unreadable)?;
+        Self::of(file)
+    }
+
+    fn of(file: File) -> Result<Self> {
+        let meta = file.metadata().map_err(unreadable)?;
         if meta.is_dir() {
             return Err(Error::new(Kind::Invalid, "this is a folder, not a file"));
         }
@@ -126,7 +135,7 @@ fn head(reader: &mut Box<dyn Read + Send>, limit: usize) -> Result<Vec<u8>> {
     Ok(sample)
 }
 
-fn unreadable(error: std::io::Error) -> Error {
+pub(super) fn unreadable(error: std::io::Error) -> Error {
     Error::new(Kind::Invalid, "the file cannot be read").with_source(error)
 }
 

@@ -143,6 +143,13 @@ pub fn slug(header: &str) -> String {
     slug
 }
 
+/// The name that a variable has which somebody named on purpose: as it was given when a template can use it so, or else its [`slug`].
+pub fn variable_name(given: &str) -> String {
+    let given = given.trim();
+    let starts = given.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if starts && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') { given.to_owned() } else { slug(given) }
+}
+
 /// Proposes what each column becomes, from its header and some rows. `sample` may be empty; rows may be shorter than `headers`.
 ///
 /// At most one column is taken for each field: the one whose header is the surest name of it and, for phones, whose cells look
@@ -247,8 +254,8 @@ impl Builder {
     }
 
     fn explicit(&mut self, header: &str, target: &str) -> MappedColumn {
-        let target = slug(target);
-        let field = Field::parse(&target);
+        let field = Field::parse(&slug(target));
+        let target = variable_name(target);
         self.given.insert(header.to_owned());
         if let Some(field) = field {
             self.fields.insert(field);
@@ -256,7 +263,7 @@ impl Builder {
         }
         let variable = match field {
             Some(field) => field.is_variable_too().then(|| self.unique(field.as_str())),
-            None => (!target.is_empty()).then(|| self.unique(&target)),
+            None => (!target.is_empty()).then(|| self.unique_name(target)),
         };
         let why = if field.is_none() && variable.is_none() { "ignored by the mapping given" } else { "the mapping given says so" };
         MappedColumn { header: header.to_owned(), field, variable, confidence: 1.0, why: why.to_owned() }
@@ -278,7 +285,10 @@ impl Builder {
     }
 
     fn unique(&mut self, header: &str) -> String {
-        let base = slug(header);
+        self.unique_name(slug(header))
+    }
+
+    fn unique_name(&mut self, base: String) -> String {
         let mut name = base.clone();
         let mut n = 2;
         while !self.variables.insert(name.clone()) {

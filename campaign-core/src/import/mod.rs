@@ -36,15 +36,17 @@ mod sheet;
 mod sniff;
 
 pub use importer::{Batch, Importer};
-pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping};
+pub use mapping::{Field, MappedColumn, Mapping, slug, suggest_mapping, variable_name};
 pub use report::{ImportReport, Progress, RowError};
 
+use crate::Result;
 use crate::contact::{ContactSource, Variables};
 use crate::store::DuplicatePolicy;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ use crate::contact::NewContact;
 pub enum ImportSource {
     /// A file.
     Path(PathBuf),
+    /// An open file, read from its beginning.
+    File(File),
     /// A file in memory.
     Bytes(Arc<[u8]>),
     /// A stream, for example an upload. Spreadsheets are collected in memory first, up to [`Limits::max_file_bytes`].
@@ -68,10 +72,24 @@ impl fmt::Debug for ImportSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::File(_) => f.write_str("File"),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::Reader(_) => f.write_str("Reader"),
             Self::Rows(rows) => write!(f, "Rows({} rows)", rows.len()),
         }
+    }
+}
+
+impl ImportSource {
+    /// The same source once more, where it can be read more than once. Two open files share one place, so one is read after the other.
+    pub(crate) fn again(&self) -> Result<Option<Self>> {
+        Ok(match self {
+            Self::Path(path) => Some(Self::Path(path.clone())),
+            Self::File(file) => Some(Self::File(file.try_clone().map_err(input::unreadable)?)),
+            Self::Bytes(bytes) => Some(Self::Bytes(Arc::clone(bytes))),
+            Self::Reader(_) => None,
+            Self::Rows(rows) => Some(Self::Rows(rows.clone())),
+        })
     }
 }
 
@@ -169,11 +187,34 @@ pub struct ImportOptions {
     pub rejects: Option<Box<dyn Write + Send>>,
     /// The moment a bare "yes" in a consent column counts from. Without it a "yes" without a date is no consent.
     pub consent_moment: Option<Timestamp>,
-    /// Contacts of earlier imports that nobody has tried to reach (`pending` and `skipped`) are removed from the campaign first, once the
-    /// file's header has been read. Default false.
+    /// Contacts that earlier files brought and nobody has tried to reach (`pending` and `skipped`) are removed from the campaign before
+    /// the first contact of this one is stored; given rows replace given rows as well. What came from a list stays. A source without a
+    /// good row replaces nothing, nor does one that cannot be read to its end, unless it is a [`ImportSource::Reader`], which cannot be
+    /// read twice. Default false.
     pub replace_untouched: bool,
     /// Bounds for hostile files.
     pub limits: Limits,
+}
+
+impl ImportOptions {
+    /// The same, for a reading of which nothing is kept.
+    pub(crate) fn trial(&self) -> Self {
+        Self {
+            format: self.format,
+            default_region: self.default_region.clone(),
+            mapping: self.mapping.clone(),
+            duplicates: self.duplicates,
+            file_name: self.file_name.clone(),
+            max_errors: 0,
+            delimiter: self.delimiter,
+            encoding: self.encoding.clone(),
+            sheet: self.sheet.clone(),
+            rejects: None,
+            consent_moment: self.consent_moment,
+            replace_untouched: self.replace_untouched,
+            limits: self.limits,
+        }
+    }
 }
 
 impl Default for ImportOptions {
