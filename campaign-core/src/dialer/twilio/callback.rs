@@ -118,6 +118,10 @@ impl Callbacks for TwilioDialer {
         let fields = Fields::of(&signed);
         let silence = CallbackAnswer::Ready(CallbackResponse::xml(Twiml::new().finish()));
         Ok(match about {
+            // Some accounts have one address for news of both.
+            About::Call if fields.text("CallSid").is_none() && fields.text("MessageSid").is_some() => {
+                Callback { signals: fields.news("message", "MessageSid")?, answer: CallbackAnswer::Ready(CallbackResponse::status(204)) }
+            }
             About::Call => {
                 Callback { signals: fields.news("call", "CallSid")?, answer: CallbackAnswer::Ready(CallbackResponse::status(204)) }
             }
