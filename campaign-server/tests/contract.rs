@@ -25,4 +25,4 @@ macro_rules! contracts {
     };
 }
 
-contracts!(campaigns, client, contacts, dnc, imports, lifecycle, progress, re_execute, schedule, templates);
+contracts!(campaigns, client, contacts, corners, dnc, imports, lifecycle, progress, re_execute, schedule, templates);

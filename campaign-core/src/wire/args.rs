@@ -183,13 +183,14 @@ pub fn execution_query(mut arguments: Object) -> Result<AttemptQuery> {
     let open_only = given.open_only.unwrap_or(statuses == [ContactStatus::InProgress]);
     if !open_only && !statuses.is_empty() {
         let ended: Vec<Disposition> = Disposition::ALL.into_iter().filter(|ending| statuses.contains(&status_of(*ending))).collect();
-        if ended.is_empty() {
-            return Err(Error::invalid("status", "no execution ends with this status"));
-        }
         if dispositions.is_empty() {
             dispositions = ended;
         } else {
             dispositions.retain(|ending| ended.contains(ending));
+        }
+        if dispositions.is_empty() {
+            // No execution comes to this, and no list of endings says "none": ids begin with 1.
+            return Ok(AttemptQuery { before: Some(AttemptId(1)), paging, ..AttemptQuery::default() });
         }
     }
     Ok(AttemptQuery {
@@ -446,12 +447,12 @@ pub fn reexecution(value: Value) -> Result<Reexecution> {
     }
 }
 
-/// A schedule: `schedule_type` with `scheduled_at` and `timezone`, or with `recurring_config`.
+/// A schedule: `schedule_type` with `scheduled_at` and `timezone`, or with `recurring_config`, whose zone `timezone` is when it names none.
 ///
 /// # Errors
 /// [`crate::Kind::Invalid`] for an unknown type or value.
 pub fn schedule(mut arguments: Object) -> Result<Schedule> {
-    arguments.retain(|_, value| !value.is_null());
+    super::spec::tidy_schedule(&mut arguments);
     read("schedule", Value::Object(arguments))
 }
 
@@ -594,7 +595,10 @@ mod tests {
         assert_eq!(query(json!({"status": "completed"})).dispositions, [Disposition::Answered, Disposition::Sent, Disposition::Delivered]);
         assert!(query(json!({"status": "in_progress"})).open_only);
         assert_eq!(query(json!({"status": "failed", "disposition": ["rejected", "busy"]})).dispositions, [Disposition::Rejected]);
-        assert!(execution_query(object(json!({"status": "cancelled"}))).is_err());
+        for none in [json!({"status": "cancelled"}), json!({"status": "pending"}), json!({"status": "failed", "disposition": "answered"})] {
+            assert_eq!(query(none).before, Some(AttemptId(1)), "no execution comes to this");
+        }
+        assert!(execution_query(object(json!({"status": "bussy"}))).is_err());
     }
 
     #[test]

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 pub fn spec(arguments: Object) -> Result<CampaignSpec> {
     let mut patch = spec_patch(arguments)?;
     without_nulls(&mut patch);
+    if let Some(Value::Object(schedule)) = patch.get_mut("schedule") {
+        schedule.entry("schedule_type").or_insert_with(|| Value::from("immediate"));
+    }
     read("campaign", Value::Object(patch))
 }
 
@@ -35,15 +38,21 @@ fn without_nulls(object: &mut Object) {
 /// | `execution_settings`: any of these | the same as at the top |
 /// | `advanced_settings`: voicemail detection | `voicemail` |
 /// | `settings`: `max_concurrent_calls`, `calls_per_minute`, `welcome_template`, `agenda_template`, ... | limits, retries, templates, `voicemail` |
-/// | `schedule` with `start_time`, `end_time`, `days_of_week` (0 is Monday) | `schedule`, and `windows.allowed` |
+/// | `schedule` with `start_time`, `end_time`, `days_of_week` (0 is Monday) | `schedule`, and `windows.allowed`; its `timezone` is `time_zone` then, unless that is given |
 /// | `available_variables`: a list | `available_variables` |
 ///
 /// # Errors
 /// [`crate::Kind::Invalid`] when one of them has the wrong kind of value.
 pub fn spec_patch(arguments: Object) -> Result<Object> {
     let mut patch = Object::new();
+    // The hours in a schedule are those of its zone.
+    let hours = arguments.get("schedule").filter(|schedule| schedule.get("start_time").is_some_and(Value::is_string));
+    let zone = hours.and_then(|schedule| schedule.get("timezone")).filter(|zone| zone.is_string()).cloned();
     for (key, value) in arguments {
         take(&mut patch, &key, value)?;
+    }
+    if let Some(zone) = zone {
+        patch.entry("time_zone").or_insert(zone);
     }
     Ok(patch)
 }
@@ -105,7 +114,7 @@ fn take(patch: &mut Object, key: &str, value: Value) -> Result<()> {
     Ok(())
 }
 
-/// A schedule is replaced as a whole; the client library also writes calling hours into it.
+/// A schedule that names its type is replaced as a whole; the client library also writes calling hours into it.
 fn scheduled(patch: &mut Object, value: Value) -> Result<()> {
     let Value::Object(mut schedule) = value else {
         merge(patch, "schedule", value);
@@ -124,12 +133,25 @@ fn scheduled(patch: &mut Object, value: Value) -> Result<()> {
             .collect::<Result<_>>()?;
         put(patch, "windows", "allowed", json!([{ "start": start, "end": end, "days": days }]));
     }
-    schedule.retain(|_, value| !value.is_null());
+    tidy_schedule(&mut schedule);
     if !schedule.is_empty() {
-        schedule.entry("schedule_type").or_insert_with(|| Value::from("immediate"));
         patch.insert("schedule".to_owned(), Value::Object(schedule));
     }
     Ok(())
+}
+
+/// Null says nothing, here and in the rule; a rule without a zone is read in that of the schedule; and what a schedule without a type holds
+/// tells which it is. One that tells nothing changes the schedule that is there.
+pub(super) fn tidy_schedule(schedule: &mut Object) {
+    without_nulls(schedule);
+    let zone = schedule.get("timezone").filter(|zone| zone.is_string()).cloned();
+    if let (Some(zone), Some(Value::Object(rule))) = (zone, schedule.get_mut("recurring_config")) {
+        rule.entry("time_zone").or_insert(zone);
+    }
+    let told = ["recurring_config", "scheduled_at"].into_iter().zip(["recurring", "once"]).find(|(key, _)| schedule.contains_key(*key));
+    if let Some((_, kind)) = told {
+        schedule.entry("schedule_type").or_insert_with(|| kind.into());
+    }
 }
 
 fn parts(what: &'static str, value: Value) -> Result<Object> {

@@ -89,14 +89,24 @@ fn check(body: &Object, create: bool) -> std::result::Result<(), Fault> {
     for name in ["welcome_message_template", "agenda_template", "end_call_message_template", "sms_message_template", "from_phone_number"] {
         check.text(name, 0, usize::MAX, true);
     }
+    let attempts = |check: &mut Check<'_>| {
+        check.integer("max_attempts", 1, 10, true).integer("retry_delay_minutes", 5, 1440, true);
+    };
+    attempts(&mut check);
     check
-        .integer("max_attempts", 1, 10, true)
-        .integer("retry_delay_minutes", 5, 1440, true)
+        .within("settings", attempts)
+        .within("execution_settings", attempts)
+        .within("schedule", |schedule| {
+            schedule.zone("timezone", true).list("days_of_week", false);
+        })
         .integer("phone_number_id", i64::MIN, i64::MAX, true)
         .texts("fallback_values")
         .texts("variable_mappings")
         .list("contacts", false);
-    for name in ["settings", "schedule", "execution_settings", "advanced_settings", "metadata"] {
+    if body.get("available_variables").is_some_and(Value::is_array) {
+        check.list("available_variables", true);
+    }
+    for name in ["settings", "schedule", "execution_settings", "advanced_settings", "metadata", "pending_import"] {
         check.object(name);
     }
     check.finish()
@@ -123,6 +133,7 @@ pub(crate) async fn create(State(state): State<AppState>, Caller(principal): Cal
     check(&body, true)?;
     let organization = organization(&principal, &mut body)?;
     let rows = contacts::rows(body.remove("contacts"))?;
+    let numbers = contacts::numbers(&rows);
     let record = state.engine().create_campaign(dialect::create(body, organization)?).await?;
     let added = match rows.is_empty() {
         true => None,
@@ -132,7 +143,7 @@ pub(crate) async fn create(State(state): State<AppState>, Caller(principal): Cal
     let mut shown = show(&state, &record).await?;
     if let Some(report) = added {
         shown.insert("contacts_added".to_owned(), report.imported.into());
-        shown.insert("contact_errors".to_owned(), contacts::row_errors(&report));
+        shown.insert("contact_errors".to_owned(), contacts::row_errors(&report, &numbers));
     }
     Ok(axum::Json(Value::Object(shown)))
 }

@@ -1,6 +1,7 @@
 //! Whether a body holds what API 1 documents, in the words FastAPI uses. Every place that is to blame is named, not only the first.
 
 use crate::error::{Fault, FieldFault};
+use campaign_core::schedule::zones::is_known;
 use campaign_core::wire::Object;
 use serde_json::Value;
 
@@ -123,6 +124,28 @@ impl<'a> Check<'a> {
                 }
             }
             Some(_) => self.blame(name, "Input should be a valid list", "list_type"),
+        }
+        self
+    }
+
+    /// The name of a time zone; null counts as not given where `nullable`.
+    pub(crate) fn zone(&mut self, name: &str, nullable: bool) -> &mut Self {
+        self.text(name, 1, 64, nullable);
+        if self.given(name).and_then(Value::as_str).is_some_and(|zone| !is_known(zone)) {
+            self.blame(name, "Input should be an IANA time zone, such as 'America/New_York'", "value_error");
+        }
+        self
+    }
+
+    /// What stands within an object, if it is one.
+    pub(crate) fn within(&mut self, name: &str, look: impl FnOnce(&mut Check<'_>)) -> &mut Self {
+        if let Some(Value::Object(object)) = self.given(name) {
+            let mut inner = Check::new(object);
+            look(&mut inner);
+            for mut fault in inner.faults {
+                fault.loc.insert(1, name.into());
+                self.faults.push(fault);
+            }
         }
         self
     }

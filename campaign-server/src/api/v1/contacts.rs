@@ -19,6 +19,8 @@ use std::collections::HashMap;
 
 /// Contacts shown in the answer to adding them.
 const SHOWN: u64 = 1000;
+/// Characters shown of a number that was refused.
+const LONGEST_NUMBER: usize = 64;
 
 /// Contacts with their last attempts, as the API shows them.
 async fn show(state: &AppState, contacts: Vec<Contact>) -> Result<Vec<Value>> {
@@ -93,14 +95,24 @@ pub(super) async fn add_rows(state: &AppState, campaign: CampaignId, rows: Vec<O
     })
 }
 
-/// Rows that were rejected, by their position from 0. Numbers are not repeated.
-pub(super) fn row_errors(report: &ImportReport) -> Value {
-    let errors: Vec<Value> = report
-        .errors
-        .iter()
-        .map(|error| json!({ "index": error.line.saturating_sub(1), "field": error.column, "code": error.code, "error": error.reason }))
-        .collect();
-    errors.into()
+/// The numbers of rows as they were given, so that a refused one can be shown to whoever sent it.
+pub(super) fn numbers(rows: &[Object]) -> Vec<Option<String>> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.chars().take(LONGEST_NUMBER).collect()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    rows.iter().map(|row| ["phone_number", "phone"].iter().find_map(|key| row.get(*key)).and_then(text)).collect()
+}
+
+/// Rows that were rejected, by their position from 0.
+pub(super) fn row_errors(report: &ImportReport, numbers: &[Option<String>]) -> Value {
+    let errors = report.errors.iter().map(|error| {
+        let index = error.line.saturating_sub(1);
+        let number = usize::try_from(index).ok().and_then(|index| numbers.get(index));
+        json!({ "index": index, "phone_number": number, "field": error.column, "code": error.code, "error": error.reason })
+    });
+    errors.collect()
 }
 
 /// Adds contacts. Numbers that the campaign has already are left as they are.
@@ -116,6 +128,7 @@ pub(crate) async fn add(State(state): State<AppState>, own: Own, Json(mut body):
     if rows.is_empty() {
         return Err(wrong(&[], "List should have at least 1 item after validation, not 0", "too_short").into());
     }
+    let numbers = numbers(&rows);
     let report = add_rows(&state, own.id(), rows).await?;
     let added = report.imported + report.suppressed;
     let owner = Owner::Campaign(own.id());
@@ -139,7 +152,8 @@ pub(crate) async fn add(State(state): State<AppState>, own: Own, Json(mut body):
         "duplicate_count": report.duplicates,
         "invalid_count": report.invalid,
         "suppressed_count": report.suppressed,
-        "errors": row_errors(&report),
+        "errors": row_errors(&report, &numbers),
+        "errors_truncated": report.errors_truncated,
         "total_contacts": total,
         "contacts": shown,
         "items": shown,

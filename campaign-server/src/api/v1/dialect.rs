@@ -283,7 +283,10 @@ pub(crate) fn apply(spec: &CampaignSpec, arguments: Object) -> Result<CampaignSp
     {
         rule.insert("start_date".to_owned(), first.clone().into());
     }
-    if let Some(schedule) = patch.remove("schedule") {
+    // A schedule that does not say which it is changes the one that is there.
+    if patch.get("schedule").is_some_and(|schedule| schedule.get("schedule_type").is_some())
+        && let Some(schedule) = patch.remove("schedule")
+    {
         value["schedule"] = schedule;
     }
     merge(&mut value, Value::Object(patch));

@@ -268,7 +268,7 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     };
     put(state, id, import, note("processing", 0)).await?;
     let (send, mut rows) = tokio::sync::watch::channel(0_u64);
-    let source = ImportSource::Reader(Box::new(upload.read()?));
+    let source = ImportSource::File(upload.read()?);
     let work = engine.import_with_progress(Owner::Campaign(id), source, options, |progress| {
         if progress.rows >= *send.borrow() + NOTED_EVERY {
             let _ = send.send(progress.rows);
@@ -287,7 +287,7 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
             tracing::warn!(%error, "the progress of an import could not be noted");
         }
     };
-    let answer = match done {
+    let answer = match done.and_then(not_empty) {
         Ok(report) => imported(state, id, import, &upload, &report, began).await?,
         Err(error) => {
             let fault = refused(error);
@@ -300,6 +300,11 @@ async fn carry_out(state: &AppState, id: CampaignId, upload: Upload) -> std::res
     };
     put(state, id, import, answer.clone()).await?;
     Ok(answer)
+}
+
+/// A header alone is no list.
+fn not_empty(report: ImportReport) -> Result<ImportReport> {
+    if report.total == 0 { Err(Error::new(Kind::Invalid, "the file holds no contacts")) } else { Ok(report) }
 }
 
 /// A file that cannot be read is 400 in the documents.

@@ -120,6 +120,9 @@ async fn end(state: AppState, own: Own, message: &str) -> Reply {
     responses((status = 200, description = "How many contacts were reset, and what follows", body = Reexecuted)))]
 pub(crate) async fn re_execute(State(state): State<AppState>, own: Own, body: Option<Json>) -> Reply {
     let mut body = body.map(|Json(body)| body).unwrap_or_default();
+    let mut check = Check::new(&body);
+    check.object("schedule_settings");
+    check.finish()?;
     let selection = body.remove("contact_selection").filter(|value| !value.is_null()).unwrap_or_else(|| "all".into());
     let contacts = wire::reexecution(selection).map_err(|error| Fault {
         fields: vec![FieldFault {
@@ -169,7 +172,11 @@ fn kind_of(schedule: &Schedule) -> &'static str {
 
 fn read_schedule(arguments: Object) -> Result<Schedule, Fault> {
     let mut check = Check::new(&arguments);
-    check.required("schedule_type").one_of("schedule_type", &["immediate", "scheduled", "once", "recurring"]);
+    check
+        .zone("timezone", true)
+        .object("recurring_config")
+        .required("schedule_type")
+        .one_of("schedule_type", &["immediate", "scheduled", "once", "recurring"]);
     match arguments.get("schedule_type").and_then(Value::as_str) {
         Some("scheduled" | "once") => check.needed("scheduled_at"),
         Some("recurring") => check.needed("recurring_config"),
@@ -194,6 +201,8 @@ pub(crate) async fn get_schedule(own: Own) -> Reply {
     params(("campaign_id" = i64, Path, description = "The campaign")), request_body = ScheduleInput,
     responses((status = 200, description = "It is saved", body = Saved)))]
 pub(crate) async fn set_schedule(State(state): State<AppState>, own: Own, Json(body): Json) -> Reply {
+    let mut body = body;
+    body.retain(|_, value| !value.is_null());
     let schedule = read_schedule(body.clone())?;
     schedule.validate(state.now()).map_err(|error| Fault::refused(error.message()))?;
     let engine = state.engine();

@@ -93,12 +93,21 @@ pub(crate) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
     out
 }
 
+/// Where a schedule of the published client says its hours.
+const HOURS: [&str; 3] = ["start_time", "end_time", "days_of_week"];
+
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
 /// What was asked for, over what is so anyway. `schedule` and `settings` are objects whatever was given.
 fn overlay(out: &mut Object, name: &str, value: &Value) {
     match (out.get_mut(name), value) {
-        // In a schedule null says "no hours"; anywhere else it was only not given.
+        // Null was only not given; and a schedule that says nothing of hours does not say that there are none.
         (Some(Value::Object(shown)), Value::Object(given)) => {
-            let said = given.iter().filter(|(key, value)| !value.is_null() || name == "schedule" || !shown.contains_key(*key));
+            let silent = name == "schedule" && HOURS.iter().all(|key| given.get(*key).is_none_or(says_nothing));
+            let said = given.iter().filter(|(key, value)| !shown.contains_key(*key) || !value.is_null());
+            let said = said.filter(|(key, _)| !silent || !HOURS.contains(&key.as_str()));
             let said: Object = said.map(|(key, value)| (key.clone(), value.clone())).collect();
             shown.extend(said);
         }

@@ -452,6 +452,8 @@ pub(crate) struct RowFault {
     index: Option<i64>,
     /// Its line in the file, from 1.
     line: Option<i64>,
+    /// The number as it was given, in the body.
+    phone_number: Option<String>,
     code: String,
     error: String,
 }
@@ -466,6 +468,8 @@ pub(crate) struct Added {
     duplicate_count: i64,
     invalid_count: i64,
     errors: Vec<RowFault>,
+    /// Whether more rows were rejected than `errors` shows.
+    errors_truncated: bool,
     total_contacts: i64,
     contacts: Vec<ContactObject>,
     items: Vec<ContactObject>,
@@ -501,6 +505,8 @@ pub(crate) struct Imported {
     file_name: Option<String>,
     import_date: String,
     errors: Option<Vec<RowFault>>,
+    /// Whether more rows were rejected than `errors` shows.
+    errors_truncated: Option<bool>,
 }
 
 /// The documents' counters.

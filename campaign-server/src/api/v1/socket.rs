@@ -249,7 +249,11 @@ impl Session {
                         return Err(GONE);
                     }
                     self.silent += 1;
-                    self.visitor.principal(&self.state).await?;
+                    let principal = self.visitor.principal(&self.state).await?;
+                    if let Some(own) = &own {
+                        // Nothing tells of a campaign that was deleted.
+                        principal.campaign(&self.state, own.id).await?;
+                    }
                     self.send(Message::Ping(Default::default())).await?;
                     tick = sleep(self.state.clone(), interval);
                 }
@@ -258,10 +262,11 @@ impl Session {
     }
 
     async fn next(&mut self, tick: &mut BoxFuture<'static, ()>) -> Next {
-        let Self { socket, subscriptions, .. } = self;
+        let Self { state, socket, subscriptions, .. } = self;
         let heard = async {
             if subscriptions.is_empty() {
-                return std::future::pending().await;
+                state.engine().stopped().await;
+                return (CampaignId(0), Heard::End);
             }
             let all = subscriptions.iter_mut().map(|(id, subscription)| Box::pin(async { (*id, subscription.next().await) }));
             select_all(all).await.0
