@@ -143,15 +143,26 @@ pub(crate) async fn put(
     Ok(axum::Json(present::replied(shown, "Voice campaign updated successfully")))
 }
 
-/// Deletes a voice campaign with its leads. One that is active is ended first.
+/// Deletes a voice campaign with its leads; not while calls of it are in progress.
 #[utoipa::path(delete, path = "/api/voice-campaigns/{id}", operation_id = "delete_voice_campaign", tag = "voice campaigns",
     params(("id" = i64, Path, description = "The campaign")),
     responses((status = 200, description = "It is gone", body = VoiceMessage)))]
 pub(crate) async fn delete(State(state): State<AppState>, Caller(principal, _): Caller<Voice>, Path(id): Path<String>) -> Reply {
     let record = own(&state, &principal, &id).await?;
-    if record.status == CampaignStatus::Running {
-        status::bring(&state, record.clone(), "completed").await?;
+    let engine = state.engine();
+    if engine.progress(record.id).await?.in_progress_contacts > 0 {
+        return Err(Fault::refused("Calls of the campaign are in progress; pause it and delete it when they have ended").into());
     }
-    state.engine().delete_campaign(record.id).await?;
+    // Held, nothing more of it is handed over. A call that began just before lets it go on as it was.
+    let held = record.status == CampaignStatus::Running;
+    if held {
+        engine.pause(record.id).await.map_err(status::refused)?;
+    }
+    if let Err(error) = engine.delete_campaign(record.id).await {
+        if held {
+            engine.resume(record.id).await?;
+        }
+        return Err(status::refused(error).into());
+    }
     Ok(axum::Json(json!({ "message": "Voice campaign deleted successfully", "id": record.id })))
 }

@@ -41,7 +41,7 @@ pub(super) fn named(status: CampaignStatus) -> &'static str {
 }
 
 /// What the state does not allow is 400, with the engine's sentence.
-fn refused(error: Error) -> Fault {
+pub(super) fn refused(error: Error) -> Fault {
     match error.kind() {
         Kind::State => Fault::refused(error.message()),
         _ => error.into(),
