@@ -85,6 +85,10 @@ pub(crate) async fn create(
     if hooks::any(&spec) {
         state.webhooks().begin().await?;
     }
+    let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
+    if wanted == "active" {
+        status::outbound(&spec)?;
+    }
     let record = state.engine().create_campaign(spec).await?;
     let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
     let record = status::bring(&state, record, wanted).await?;
@@ -127,6 +131,13 @@ pub(crate) async fn put(
     // Looked at first, so that the edit itself cannot be refused for a reason that has no place in the engine's errors.
     let mut tried = campaign_core::campaign::CampaignSpec::clone(&record.spec);
     fields::apply(&mut tried, &read)?;
+    let to = read.get("status").and_then(Value::as_str).unwrap_or_else(|| status::shown(&record));
+    if to == "active" {
+        status::outbound(&tried)?;
+    }
+    if to != status::shown(&record) {
+        status::check(&state, &record, &tried, to).await?;
+    }
     if hooks::any(&tried) {
         state.webhooks().begin().await?;
     }
@@ -135,10 +146,8 @@ pub(crate) async fn put(
         fields::apply(&mut spec, &read).map_err(|fault| Error::new(Kind::Invalid, fault.message))?;
         Ok(spec)
     });
-    let mut record = edited.await?;
-    if let Some(to) = read.get("status").and_then(Value::as_str) {
-        record = status::bring(&state, record, to).await?;
-    }
+    let record = edited.await?;
+    let record = if read.contains_key("status") { status::bring(&state, record, to).await? } else { record };
     let shown = show(&state, &record).await?;
     Ok(axum::Json(present::replied(shown, "Voice campaign updated successfully")))
 }
