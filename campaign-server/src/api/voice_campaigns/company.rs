@@ -28,7 +28,7 @@ pub(super) fn number(id: &str) -> Result<i64, crate::error::Fault> {
         ("status" = Option<String>, Query, description = "Only with this status"),
         ("priority" = Option<String>, Query, description = "Only with this priority"),
         ("start_date" = Option<String>, Query, description = "Created at this moment or later"),
-        ("end_date" = Option<String>, Query, description = "Created at this moment or earlier"),
+        ("end_date" = Option<String>, Query, description = "Created at this moment or earlier; a plain date is the whole day"),
         ("is_active" = Option<bool>, Query, description = "Only active ones, or all others"),
         ("search" = Option<String>, Query, description = "Whose name or description contains this"),
         ("sort" = Option<String>, Query, description = "`created_at`, `name`, `status` or `priority`"),
@@ -49,8 +49,8 @@ pub(crate) async fn list(
     let sort = params.one_of("sort", &["created_at", "name", "status", "priority"])?.unwrap_or("created_at");
     let descending = params.one_of("order", &["asc", "desc", "ASC", "DESC"])?.is_none_or(|order| order.eq_ignore_ascii_case("desc"));
     let active = params.one_of("is_active", &["true", "false"])?.map(|text| text == "true");
-    let bound = |name: &'static str| params.text(name).map(|text| fields::moment(text, "UTC", name)).transpose();
-    let (from, to) = (bound("start_date")?, bound("end_date")?);
+    let from = params.text("start_date").map(|text| fields::moment(text, "UTC", "start_date")).transpose()?;
+    let to = params.text("end_date").map(|text| fields::end_of(text, "UTC", "end_date")).transpose()?;
     let search = params.text("search").map(str::to_lowercase);
     let mut found: Vec<Object> = all(&state, &principal, Some(company))
         .await?

@@ -10,9 +10,9 @@ use campaign_core::id::Money;
 use campaign_core::schedule::{PastDue, Recurrence, Schedule, TimeWindow, Weekday};
 use campaign_core::template::TemplateSet;
 use campaign_core::wire::Object;
-use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -442,7 +442,7 @@ fn dates(spec: &mut CampaignSpec) -> Result<(), Fault> {
     let text = |name: &str| owned::remembered(spec, KEY, name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let (start, end, rule) = (text("start_date"), text("end_date"), text("recurrence_rule"));
     let start = start.map(|start| moment(&start, &spec.time_zone, "start_date")).transpose()?;
-    let end = end.map(|end| moment(&end, &spec.time_zone, "end_date")).transpose()?;
+    let end = end.map(|day| end_of(&day, &spec.time_zone, "end_date")).transpose()?;
     if let (Some(start), Some(end)) = (start, end)
         && end <= start
     {
@@ -480,6 +480,17 @@ pub(super) fn moment(text: &str, zone: &str, name: &str) -> Result<Timestamp, Fa
         Ok(Schedule::Once { scheduled_at, .. }) => Ok(scheduled_at),
         _ => Err(wrong("body", name, "must be a moment, YYYY-MM-DD HH:MM:SS or ISO 8601")),
     }
+}
+
+/// As [`moment`], where a span ends: a plain date is part of it to its last instant.
+pub(super) fn end_of(text: &str, zone: &str, name: &str) -> Result<Timestamp, Fault> {
+    // A date has ten characters; what is longer has a time.
+    let day = if text.trim().len() == 10 { text.trim().parse::<Date>().ok() } else { None };
+    let Some(day) = day else { return moment(text, zone, name) };
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let next = day.tomorrow().and_then(|next| next.to_zoned(zone));
+    let last = next.and_then(|next| next.timestamp().checked_sub(SignedDuration::from_nanos(1)));
+    last.map_err(|_| wrong("body", name, "must be a date before the year 9999"))
 }
 
 /// What was remembered, as one map.
