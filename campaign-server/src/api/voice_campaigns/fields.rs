@@ -151,12 +151,18 @@ pub(super) fn read(body: &Object, create: bool) -> Result<Object, Fault> {
     for (name, holds) in FIELDS {
         match body.get(*name) {
             None => {}
-            Some(Value::Null) if NEVER_NULL.contains(name) => {}
-            Some(Value::Null) => drop(read.insert((*name).to_owned(), Value::Null)),
+            Some(value) if is_nothing(name, value) && NEVER_NULL.contains(name) => {}
+            Some(value) if is_nothing(name, value) => drop(read.insert((*name).to_owned(), Value::Null)),
             Some(value) => drop(read.insert((*name).to_owned(), canonical(name, holds, value)?)),
         }
     }
     Ok(read)
+}
+
+/// Whether a value says nothing: null, or the empty text that a form sends for what was left open. An empty text where one has to be is
+/// looked at as any other.
+fn is_nothing(name: &str, value: &Value) -> bool {
+    value.is_null() || !REQUIRED.contains(&name) && is_blank(Some(value))
 }
 
 fn is_blank(value: Option<&Value>) -> bool {
@@ -546,6 +552,25 @@ mod tests {
         assert_eq!((recurring_config.time.as_str(), recurring_config.start_date.as_deref()), ("10:30", Some("2030-02-15")));
         assert!(made(json!({"recurrence_rule": "sometimes"})).is_err());
         assert!(made(json!({"start_date": "2030-02-15", "end_date": "2030-02-14"})).is_err());
+    }
+
+    #[test]
+    fn the_last_day_is_a_day_of_calls() {
+        let spec = made(json!({"start_date": "2030-02-15", "end_date": "2030-02-15", "time_zone": "America/New_York"})).unwrap();
+        spec.validate().unwrap();
+        assert_eq!(spec.deadline.unwrap().to_string(), "2030-02-16T04:59:59.999999999Z");
+        let spec = made(json!({"start_date": "2030-02-15", "end_date": "2030-02-20", "recurrence_rule": "FREQ=DAILY"})).unwrap();
+        let Schedule::Recurring { recurring_config, .. } = &spec.schedule else { panic!("recurring") };
+        assert_eq!(recurring_config.end_date.as_deref(), Some("2030-02-20"));
+    }
+
+    #[test]
+    fn what_a_form_leaves_open_is_not_given() {
+        let spec = made(json!({"start_date": "", "end_date": "", "expected_completion_date": "", "webhook_url": "", "budget": "",
+            "ai_voice_language": " ", "time_zone": "", "priority": ""}))
+        .unwrap();
+        assert_eq!((spec.deadline, spec.budget, spec.time_zone.as_str()), (None, None, CampaignSpec::default().time_zone.as_str()));
+        assert!(read(json!({"name": ""}).as_object().unwrap(), false).is_err());
     }
 
     #[test]

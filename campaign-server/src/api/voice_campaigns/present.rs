@@ -100,7 +100,7 @@ pub(super) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
     for name in OPTIONAL {
         put(name, memory.get(*name).cloned().unwrap_or_default());
     }
-    if !memory.contains_key("ai_voice_language") {
+    if memory.get("ai_voice_language").is_none_or(Value::is_null) {
         put("ai_voice_language", "en-US".into());
     }
     let date = |name: &str| memory.get(name).and_then(Value::as_str);

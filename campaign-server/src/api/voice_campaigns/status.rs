@@ -175,7 +175,8 @@ pub(crate) async fn patch(
     Body(body, _): Body<Voice>,
 ) -> Reply {
     let record = campaigns::own(&state, &principal, &id).await?;
-    let to = body.get("status").and_then(Value::as_str).filter(|status| STATUSES.contains(status));
+    let given = body.get("status").and_then(Value::as_str).unwrap_or_default();
+    let to = STATUSES.iter().find(|status| status.eq_ignore_ascii_case(given));
     let to = to.ok_or_else(|| bad(format!("status must be one of {}", STATUSES.join(", "))))?;
     let record = bring(&state, record, to).await?;
     let shown = campaigns::show(&state, &record).await?;
