@@ -81,7 +81,8 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, axum::Json<Value>), super::error::Fail> {
     let read = fields::read(&body, true)?;
     check_addresses(&state, &read)?;
-    let spec = fields::create(&read, principal.organization)?;
+    let mut spec = fields::create(&read, principal.organization)?;
+    fields::relay(&mut spec, state.engine().assistant().is_some());
     if hooks::any(&spec) {
         state.webhooks().begin().await?;
     }
@@ -90,7 +91,6 @@ pub(crate) async fn create(
         status::outbound(&spec)?;
     }
     let record = state.engine().create_campaign(spec).await?;
-    let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
     let record = status::bring(&state, record, wanted).await?;
     let shown = show(&state, &record).await?;
     Ok((StatusCode::CREATED, axum::Json(present::replied(shown, "Voice campaign created successfully"))))
@@ -144,6 +144,7 @@ pub(crate) async fn put(
     let edited = state.engine().edit_campaign(record.id, |spec| {
         let mut spec = spec.clone();
         fields::apply(&mut spec, &read).map_err(|fault| Error::new(Kind::Invalid, fault.message))?;
+        fields::relay(&mut spec, state.engine().assistant().is_some());
         Ok(spec)
     });
     let record = edited.await?;

@@ -443,6 +443,15 @@ fn voice(spec: &mut CampaignSpec) {
     }
 }
 
+/// Lets the server's assistant hold the calls, where there is one: `system_prompt` is what it is told, the script what it says first. What
+/// was said of it already stays, and carriers with agents of their own read over it.
+pub(super) fn relay(spec: &mut CampaignSpec, has_assistant: bool) {
+    let said = ["relay", "url", "play"].iter().any(|option| spec.dialer_options.contains_key(*option));
+    if has_assistant && !said && spec.templates.contains_key("system_prompt") {
+        spec.dialer_options.insert("relay".to_owned(), true.into());
+    }
+}
+
 /// When it starts, comes again and ends.
 fn dates(spec: &mut CampaignSpec) -> Result<(), Fault> {
     let text = |name: &str| owned::remembered(spec, KEY, name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
