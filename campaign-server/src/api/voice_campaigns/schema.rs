@@ -219,7 +219,9 @@ pub(crate) struct VoiceCompanyStats {
     total_call_duration: i64,
     average_call_duration: f64,
     total_cost: f64,
-    remaining_budget: f64,
+    /// All budgets less `total_cost`; null when no campaign has a budget.
+    #[schema(required)]
+    remaining_budget: Option<f64>,
     campaigns_by_priority: BTreeMap<String, i64>,
     calls_by_hour: BTreeMap<String, i64>,
     daily_stats: Vec<VoiceDay>,
