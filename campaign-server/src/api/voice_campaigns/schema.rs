@@ -302,7 +302,8 @@ pub(crate) struct VoiceLeadPatch {
     company_name: Option<String>,
     job_title: Option<String>,
     industry: Option<String>,
-    /// `blacklisted` keeps it from being called.
+    /// `blacklisted` keeps it from being called. A new lead may be `pending` or `scheduled` as well; any other status is what calls came to,
+    /// and is refused.
     status: Option<String>,
     /// 1 (highest) to 5.
     #[schema(minimum = 1, maximum = 5)]
