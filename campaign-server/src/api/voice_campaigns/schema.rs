@@ -188,10 +188,12 @@ pub(crate) struct VoiceStats {
     budget: Option<f64>,
     #[schema(example = "90.00")]
     success_rate: String,
+    /// `completed_calls` by `cost_per_call`.
     total_cost: f64,
+    /// `budget` less `total_cost`; null without a budget.
     #[schema(required)]
     remaining_budget: Option<f64>,
-    /// By the provider's prices, retries included.
+    /// By the provider's prices where it names them, else by `cost_per_call`, retries included. The budget is held against this.
     actual_cost: f64,
 }
 
@@ -218,6 +220,7 @@ pub(crate) struct VoiceCompanyStats {
     average_success_rate: f64,
     total_call_duration: i64,
     average_call_duration: f64,
+    /// Completed calls by the price of a call.
     total_cost: f64,
     /// All budgets less `total_cost`; null when no campaign has a budget.
     #[schema(required)]
