@@ -40,11 +40,12 @@ pub(crate) fn with_state(state: AppState) -> Router {
     let options = state.options().clone();
     let inner = routes
         .route_layer(axum::middleware::from_fn_with_state(state.clone(), metrics::count))
-        .with_state(state)
+        .with_state(state.clone())
         .merge(openapi::routes(&document))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::not_allowed)
         .layer(CatchPanicLayer::custom(api::panicked))
+        .layer(axum::middleware::from_fn_with_state(state, api::voice_rate::around))
         // Around everything that answers, so that what no route answers and what panicked has a span, too.
         .layer(axum::middleware::from_fn(telemetry::trace));
     // A path with a slash at its end is the same path. Redirects would not do: the published client follows none.

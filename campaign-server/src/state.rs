@@ -1,5 +1,6 @@
 //! What every handler has at hand.
 
+use crate::api::voice_rate::Hourly;
 use crate::auth::Keys;
 use crate::live::{Feeds, Sockets};
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ struct Parts {
     sockets: Sockets,
     feeds: Feeds,
     webhooks: Webhooks,
+    voice_hourly: Hourly,
     /// What works beside the requests ends when this goes.
     _alive: watch::Sender<()>,
     /// When expired answers were last removed, in seconds since the epoch.
@@ -47,7 +49,8 @@ impl AppState {
         let (alive, watched) = watch::channel(());
         webhooks::start(&engine, &webhooks, &options, watched);
         let metrics = Metrics::new();
-        Self(Arc::new(Parts { keys, metrics, sockets, feeds, webhooks, _alive: alive, tidied: AtomicI64::new(0), engine, options }))
+        let (voice_hourly, tidied) = (Hourly::default(), AtomicI64::new(0));
+        Self(Arc::new(Parts { keys, metrics, sockets, feeds, webhooks, voice_hourly, _alive: alive, tidied, engine, options }))
     }
 
     /// The engine.
@@ -83,6 +86,11 @@ impl AppState {
     /// Outgoing webhooks.
     pub fn webhooks(&self) -> &Webhooks {
         &self.0.webhooks
+    }
+
+    /// How often each key has called the voice-campaign API within its hour.
+    pub(crate) fn voice_hourly(&self) -> &Hourly {
+        &self.0.voice_hourly
     }
 
     /// Whether expired answers are to be removed now: at most once in `every` seconds, and by one request only.

@@ -7,10 +7,14 @@
 
 mod support;
 
+use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
+use campaign_core::id::CampaignId;
+use campaign_core::outcome::Outcome;
 use campaign_server::auth::Scope;
 use serde_json::{Value, json};
 use support::replay::replay_on;
 use support::{Prompt, Server};
+use tokio::sync::watch;
 
 async fn replayed(store: &str, conversation: &str) {
     replay_on(Server::with(store, Prompt, |_| {}).await, conversation).await;
@@ -35,7 +39,18 @@ macro_rules! contracts {
     };
 }
 
-contracts!(voice_campaigns, voice_leads, voice_reports, call_manager, batch_calling, agent_campaigns, contact_lists, agent_single, direct);
+contracts!(
+    voice_campaigns,
+    voice_leads,
+    voice_reports,
+    voice_refusals,
+    call_manager,
+    batch_calling,
+    agent_campaigns,
+    contact_lists,
+    agent_single,
+    direct
+);
 
 /// What organisation 7 has, by path; organisation 8 is told that there is no such thing.
 async fn belongings(server: &Server, key: &str) -> Vec<String> {
@@ -183,6 +198,115 @@ async fn a_spent_budget_pauses_the_campaign() {
     assert_eq!((stats["total_cost"].as_f64(), stats["remaining_budget"].as_f64()), (Some(1.0), Some(0.0)));
     let campaign = server.call(&key, "GET", &format!("/api/voice-campaigns/{id}"), None).await.json();
     assert_eq!(campaign["status"], "paused");
+}
+
+/// Calls that last until the test ends them.
+struct Lasting(watch::Sender<bool>);
+
+#[campaign_core::async_trait]
+impl Dialer for Lasting {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, request: DialRequest, context: DialContext) -> Result<Outcome, DialError> {
+        let reference = format!("ref-{}", request.attempt_id);
+        context.placed(reference.clone()).await.map_err(DialError::InDoubt)?;
+        drop(self.0.subscribe().wait_for(|over| *over).await);
+        Ok(Outcome::answered(12).with_provider_ref(reference))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::Unknown)
+    }
+}
+
+/// A voice campaign with one lead that has been started, with these fields besides what it needs.
+async fn started(server: &Server, key: &str, more: &Value) -> i64 {
+    let mut body = json!({"name": "n", "status": "draft", "calls_per_day": 50, "calling_hours_start": "00:00", "calling_hours_end": "24:00",
+        "system_prompt": "p", "script_template": "Hello {customer_name}"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let id = server.call(key, "POST", "/api/voice-campaigns", Some(&body)).await.json()["id"].as_i64().unwrap();
+    let lead = json!({"campaign_id": id, "phone": "+12125550123"});
+    assert_eq!(server.call(key, "POST", "/api/voice-leads", Some(&lead)).await.status, 201);
+    assert_eq!(server.call(key, "POST", &format!("/api/voice-campaigns/{id}/start"), None).await.status, 200);
+    id
+}
+
+#[tokio::test]
+async fn a_delete_that_is_refused_changes_nothing() {
+    let over = watch::Sender::new(false);
+    let server = Server::with("sqlite", Lasting(over.clone()), |_| {}).await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    let id = started(&server, &key, &json!({})).await;
+    while server.engine.progress(CampaignId(id)).await.unwrap().in_progress_contacts == 0 {
+        tokio::task::yield_now().await;
+    }
+    let path = format!("/api/voice-campaigns/{id}");
+    let refused = server.call(&key, "DELETE", &path, None).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.json()["error"].as_str().unwrap().starts_with("Calls of the campaign are in progress"));
+    assert_eq!(server.call(&key, "GET", &path, None).await.json()["status"], "active");
+    over.send_replace(true);
+    server.engine.wait(CampaignId(id)).await.unwrap();
+    assert_eq!(server.call(&key, "GET", &path, None).await.json()["successful_calls"], 1);
+    assert_eq!(server.call(&key, "DELETE", &path, None).await.status, 200);
+    assert_eq!(server.call(&key, "GET", &path, None).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_active_campaign_without_a_call_in_progress_is_deleted() {
+    let server = Server::with("sqlite", Prompt, |_| {}).await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    // It waits for a day that is today nowhere on earth.
+    let day = (server.engine.now() + jiff::SignedDuration::from_hours(72)).to_zoned(jiff::tz::TimeZone::UTC).strftime("%A").to_string();
+    let id = started(&server, &key, &json!({"working_days": [day]})).await;
+    let path = format!("/api/voice-campaigns/{id}");
+    assert_eq!(server.call(&key, "GET", &path, None).await.json()["status"], "active");
+    assert_eq!(server.call(&key, "DELETE", &path, None).await.status, 200);
+    assert_eq!(server.call(&key, "GET", &path, None).await.status, 404);
+}
+
+#[tokio::test]
+async fn the_last_day_of_a_listing_is_part_of_it() {
+    let server = Server::on("sqlite").await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    belongings(&server, &key).await;
+    let found = server.call(&key, "GET", "/api/voice-campaigns/company/7", None).await.json();
+    let day: jiff::civil::Date = found["data"][0]["created_at"].as_str().unwrap()[..10].parse().unwrap();
+    for (query, many) in [
+        (format!("end_date={day}"), 1),
+        (format!("start_date={day}&end_date={day}"), 1),
+        (format!("end_date={}", day.yesterday().unwrap()), 0),
+        (format!("start_date={}", day.tomorrow().unwrap()), 0),
+    ] {
+        let found = server.call(&key, "GET", &format!("/api/voice-campaigns/company/7?{query}"), None).await.json();
+        assert_eq!(found["total"], many, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_says_how_many_requests_are_left() {
+    let server = Server::on("sqlite").await;
+    let reads = server.key(Scope::Read, Some(7)).await;
+    let left = |answer: &support::Answer| answer.headers["x-ratelimit-remaining"].to_str().unwrap().to_owned();
+    let nobody = server.send("GET", "/api/voice-campaigns", &[], "").await;
+    assert_eq!((nobody.status, left(&nobody).as_str()), (401, "1000"));
+    let lost = server.send("GET", "/api/voice-campaigns/1/nothing", &[], "").await;
+    assert_eq!((lost.status, lost.json()["error"].as_str(), left(&lost).as_str()), (404, Some("Not found"), "1000"));
+    for (method, path, status, remaining) in [
+        ("POST", "/api/voice-campaigns", 403, "999"),
+        ("GET", "/api/voice-leads/campaign/1/nothing", 404, "998"),
+        ("DELETE", "/api/voice-campaigns", 405, "997"),
+        ("GET", "/api/voice-campaigns", 200, "996"),
+    ] {
+        let answer = server.call(&reads, method, path, None).await;
+        assert_eq!((answer.status, left(&answer).as_str()), (status, remaining), "{method} {path}");
+    }
+    // Others write what is not there as they do.
+    let other = server.send("GET", "/api/nothing", &[], "").await;
+    assert_eq!((other.status, other.json()), (404, json!({"detail": "Not Found"})));
+    assert!(!other.headers.contains_key("x-ratelimit-limit"));
 }
 
 #[tokio::test]

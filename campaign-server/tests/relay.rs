@@ -116,6 +116,7 @@ async fn call(server: &Server, key: &str) -> (i64, String) {
 
 on_each_store!(
     an_assistant_talks_on_the_telephone,
+    voice_campaigns_are_the_assistants,
     a_relay_is_opened_by_the_provider_only,
     messages_of_people_come_in_beside_api_1,
     a_message_that_waits_is_taken_back
@@ -163,6 +164,25 @@ async fn an_assistant_talks_on_the_telephone(store: &str) {
     assert!(texts.contains(&"When is it?") && texts.contains(&"On Monday at nine."), "{texts:?}");
     over.send_replace(true);
     server.engine.wait(campaign_core::id::CampaignId(campaign)).await.unwrap();
+}
+
+/// Where there is an assistant, it is told a voice campaign's `system_prompt`; where there is none, the script is all that is said.
+async fn voice_campaigns_are_the_assistants(store: &str) {
+    let body = json!({ "name": "n", "status": "draft", "calls_per_day": 5, "calling_hours_start": "00:00", "calling_hours_end": "24:00",
+                       "system_prompt": "Be kind to {customer_name}.", "script_template": "Hi {customer_name}." });
+    for (assistant, relay) in [(Some(Arc::new(ScriptedAssistant::new())), Some(true)), (None, None)] {
+        let (server, _over) = server(store, assistant).await;
+        let key = server.key(Scope::Write, Some(1)).await;
+        let id = server.call(&key, "POST", "/api/voice-campaigns", Some(&body)).await.json()["id"].as_i64().unwrap();
+        let path = format!("/api/voice-campaigns/{id}");
+        assert_eq!(server.call(&key, "PUT", &path, Some(&json!({ "system_prompt": "Be brief." }))).await.status, 200);
+        let spec = server.engine.get_campaign(campaign_core::id::CampaignId(id)).await.unwrap().spec;
+        assert_eq!(spec.dialer_options.get("relay").and_then(Value::as_bool), relay);
+        assert_eq!(
+            (spec.templates["system_prompt"].as_str(), spec.templates["welcome_message"].as_str()),
+            ("Be brief.", "Hi {customer_name}.")
+        );
+    }
 }
 
 async fn a_relay_is_opened_by_the_provider_only(store: &str) {

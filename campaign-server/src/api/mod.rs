@@ -32,6 +32,7 @@ mod voice_campaigns;
 mod webhooks;
 
 pub(crate) use voice_campaigns::hooks as voice_hooks;
+pub(crate) use voice_campaigns::rate as voice_rate;
 
 use crate::auth::guard;
 use crate::error::Shape;

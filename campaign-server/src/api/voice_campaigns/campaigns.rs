@@ -81,12 +81,16 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, axum::Json<Value>), super::error::Fail> {
     let read = fields::read(&body, true)?;
     check_addresses(&state, &read)?;
-    let spec = fields::create(&read, principal.organization)?;
+    let mut spec = fields::create(&read, principal.organization)?;
+    fields::relay(&mut spec, state.engine().assistant().is_some());
     if hooks::any(&spec) {
         state.webhooks().begin().await?;
     }
-    let record = state.engine().create_campaign(spec).await?;
     let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
+    if wanted == "active" {
+        status::outbound(&spec)?;
+    }
+    let record = state.engine().create_campaign(spec).await?;
     let record = status::bring(&state, record, wanted).await?;
     let shown = show(&state, &record).await?;
     Ok((StatusCode::CREATED, axum::Json(present::replied(shown, "Voice campaign created successfully"))))
@@ -127,31 +131,48 @@ pub(crate) async fn put(
     // Looked at first, so that the edit itself cannot be refused for a reason that has no place in the engine's errors.
     let mut tried = campaign_core::campaign::CampaignSpec::clone(&record.spec);
     fields::apply(&mut tried, &read)?;
+    let to = read.get("status").and_then(Value::as_str).unwrap_or_else(|| status::shown(&record));
+    if to == "active" {
+        status::outbound(&tried)?;
+    }
+    if to != status::shown(&record) {
+        status::check(&state, &record, &tried, to).await?;
+    }
     if hooks::any(&tried) {
         state.webhooks().begin().await?;
     }
     let edited = state.engine().edit_campaign(record.id, |spec| {
         let mut spec = spec.clone();
         fields::apply(&mut spec, &read).map_err(|fault| Error::new(Kind::Invalid, fault.message))?;
+        fields::relay(&mut spec, state.engine().assistant().is_some());
         Ok(spec)
     });
-    let mut record = edited.await?;
-    if let Some(to) = read.get("status").and_then(Value::as_str) {
-        record = status::bring(&state, record, to).await?;
-    }
+    let record = edited.await?;
+    let record = if read.contains_key("status") { status::bring(&state, record, to).await? } else { record };
     let shown = show(&state, &record).await?;
     Ok(axum::Json(present::replied(shown, "Voice campaign updated successfully")))
 }
 
-/// Deletes a voice campaign with its leads. One that is active is ended first.
+/// Deletes a voice campaign with its leads; not while calls of it are in progress.
 #[utoipa::path(delete, path = "/api/voice-campaigns/{id}", operation_id = "delete_voice_campaign", tag = "voice campaigns",
     params(("id" = i64, Path, description = "The campaign")),
     responses((status = 200, description = "It is gone", body = VoiceMessage)))]
 pub(crate) async fn delete(State(state): State<AppState>, Caller(principal, _): Caller<Voice>, Path(id): Path<String>) -> Reply {
     let record = own(&state, &principal, &id).await?;
-    if record.status == CampaignStatus::Running {
-        status::bring(&state, record.clone(), "completed").await?;
+    let engine = state.engine();
+    if engine.progress(record.id).await?.in_progress_contacts > 0 {
+        return Err(Fault::refused("Calls of the campaign are in progress; pause it and delete it when they have ended").into());
     }
-    state.engine().delete_campaign(record.id).await?;
+    // Held, nothing more of it is handed over. A call that began just before lets it go on as it was.
+    let held = record.status == CampaignStatus::Running;
+    if held {
+        engine.pause(record.id).await.map_err(status::refused)?;
+    }
+    if let Err(error) = engine.delete_campaign(record.id).await {
+        if held {
+            engine.resume(record.id).await?;
+        }
+        return Err(status::refused(error).into());
+    }
     Ok(axum::Json(json!({ "message": "Voice campaign deleted successfully", "id": record.id })))
 }

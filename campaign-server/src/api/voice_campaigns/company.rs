@@ -28,7 +28,7 @@ pub(super) fn number(id: &str) -> Result<i64, crate::error::Fault> {
         ("status" = Option<String>, Query, description = "Only with this status"),
         ("priority" = Option<String>, Query, description = "Only with this priority"),
         ("start_date" = Option<String>, Query, description = "Created at this moment or later"),
-        ("end_date" = Option<String>, Query, description = "Created at this moment or earlier"),
+        ("end_date" = Option<String>, Query, description = "Created at this moment or earlier; a plain date is the whole day"),
         ("is_active" = Option<bool>, Query, description = "Only active ones, or all others"),
         ("search" = Option<String>, Query, description = "Whose name or description contains this"),
         ("sort" = Option<String>, Query, description = "`created_at`, `name`, `status` or `priority`"),
@@ -49,8 +49,8 @@ pub(crate) async fn list(
     let sort = params.one_of("sort", &["created_at", "name", "status", "priority"])?.unwrap_or("created_at");
     let descending = params.one_of("order", &["asc", "desc", "ASC", "DESC"])?.is_none_or(|order| order.eq_ignore_ascii_case("desc"));
     let active = params.one_of("is_active", &["true", "false"])?.map(|text| text == "true");
-    let bound = |name: &'static str| params.text(name).map(|text| fields::moment(text, "UTC", name)).transpose();
-    let (from, to) = (bound("start_date")?, bound("end_date")?);
+    let from = params.text("start_date").map(|text| fields::moment(text, "UTC", "start_date")).transpose()?;
+    let to = params.text("end_date").map(|text| fields::end_of(text, "UTC", "end_date")).transpose()?;
     let search = params.text("search").map(str::to_lowercase);
     let mut found: Vec<Object> = all(&state, &principal, Some(company))
         .await?
@@ -102,7 +102,7 @@ fn order(sort: &str, a: &Object, b: &Object, descending: bool) -> Ordering {
 pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): Caller<Voice>, Path(company): Path<String>) -> Reply {
     let found = all(&state, &principal, Some(number(&company)?)).await?;
     let (mut leads, mut calls, mut successful, mut failed, mut seconds) = (0, 0, 0, 0, 0);
-    let (mut cost, mut budget) = (0.0, 0.0);
+    let (mut cost, mut budget) = (0.0, None);
     let mut statuses: BTreeMap<&str, u64> = BTreeMap::new();
     let mut priorities = BTreeMap::from([("high", 0), ("medium", 0), ("low", 0)]);
     let mut hours: BTreeMap<String, u64> = BTreeMap::new();
@@ -115,7 +115,9 @@ pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): C
         failed += figures.failed;
         seconds += progress.total_duration_seconds;
         cost += figures.cost(record);
-        budget += record.spec.budget.unwrap_or_default().units();
+        if let Some(own) = record.spec.budget {
+            budget = Some(budget.unwrap_or(0.0) + own.units());
+        }
         *statuses.entry(super::status::shown(record)).or_default() += 1;
         *priorities.entry(present::priority(record)).or_default() += 1;
         let zone = TimeZone::get(&record.spec.time_zone).unwrap_or(TimeZone::UTC);
@@ -148,7 +150,7 @@ pub(crate) async fn stats(State(state): State<AppState>, Caller(principal, _): C
         "total_call_duration": seconds,
         "average_call_duration": if successful == 0 { 0.0 } else { cents(seconds as f64 / successful as f64) },
         "total_cost": cents(cost),
-        "remaining_budget": cents(budget - cost),
+        "remaining_budget": budget.map(|budget| cents(budget - cost)),
         "campaigns_by_priority": priorities,
         "calls_by_hour": hours,
         "daily_stats": daily,

@@ -10,9 +10,9 @@ use campaign_core::id::Money;
 use campaign_core::schedule::{PastDue, Recurrence, Schedule, TimeWindow, Weekday};
 use campaign_core::template::TemplateSet;
 use campaign_core::wire::Object;
-use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -151,12 +151,18 @@ pub(super) fn read(body: &Object, create: bool) -> Result<Object, Fault> {
     for (name, holds) in FIELDS {
         match body.get(*name) {
             None => {}
-            Some(Value::Null) if NEVER_NULL.contains(name) => {}
-            Some(Value::Null) => drop(read.insert((*name).to_owned(), Value::Null)),
+            Some(value) if is_nothing(name, value) && NEVER_NULL.contains(name) => {}
+            Some(value) if is_nothing(name, value) => drop(read.insert((*name).to_owned(), Value::Null)),
             Some(value) => drop(read.insert((*name).to_owned(), canonical(name, holds, value)?)),
         }
     }
     Ok(read)
+}
+
+/// Whether a value says nothing: null, or the empty text that a form sends for what was left open. An empty text where one has to be is
+/// looked at as any other.
+fn is_nothing(name: &str, value: &Value) -> bool {
+    value.is_null() || !REQUIRED.contains(&name) && is_blank(Some(value))
 }
 
 fn is_blank(value: Option<&Value>) -> bool {
@@ -437,12 +443,21 @@ fn voice(spec: &mut CampaignSpec) {
     }
 }
 
+/// Lets the server's assistant hold the calls, where there is one: `system_prompt` is what it is told, the script what it says first. What
+/// was said of it already stays, and carriers with agents of their own read over it.
+pub(super) fn relay(spec: &mut CampaignSpec, has_assistant: bool) {
+    let said = ["relay", "url", "play"].iter().any(|option| spec.dialer_options.contains_key(*option));
+    if has_assistant && !said && spec.templates.contains_key("system_prompt") {
+        spec.dialer_options.insert("relay".to_owned(), true.into());
+    }
+}
+
 /// When it starts, comes again and ends.
 fn dates(spec: &mut CampaignSpec) -> Result<(), Fault> {
     let text = |name: &str| owned::remembered(spec, KEY, name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let (start, end, rule) = (text("start_date"), text("end_date"), text("recurrence_rule"));
     let start = start.map(|start| moment(&start, &spec.time_zone, "start_date")).transpose()?;
-    let end = end.map(|end| moment(&end, &spec.time_zone, "end_date")).transpose()?;
+    let end = end.map(|day| end_of(&day, &spec.time_zone, "end_date")).transpose()?;
     if let (Some(start), Some(end)) = (start, end)
         && end <= start
     {
@@ -480,6 +495,17 @@ pub(super) fn moment(text: &str, zone: &str, name: &str) -> Result<Timestamp, Fa
         Ok(Schedule::Once { scheduled_at, .. }) => Ok(scheduled_at),
         _ => Err(wrong("body", name, "must be a moment, YYYY-MM-DD HH:MM:SS or ISO 8601")),
     }
+}
+
+/// As [`moment`], where a span ends: a plain date is part of it to its last instant.
+pub(super) fn end_of(text: &str, zone: &str, name: &str) -> Result<Timestamp, Fault> {
+    // A date has ten characters; what is longer has a time.
+    let day = if text.trim().len() == 10 { text.trim().parse::<Date>().ok() } else { None };
+    let Some(day) = day else { return moment(text, zone, name) };
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    let next = day.tomorrow().and_then(|next| next.to_zoned(zone));
+    let last = next.and_then(|next| next.timestamp().checked_sub(SignedDuration::from_nanos(1)));
+    last.map_err(|_| wrong("body", name, "must be a date before the year 9999"))
 }
 
 /// What was remembered, as one map.
@@ -535,6 +561,25 @@ mod tests {
         assert_eq!((recurring_config.time.as_str(), recurring_config.start_date.as_deref()), ("10:30", Some("2030-02-15")));
         assert!(made(json!({"recurrence_rule": "sometimes"})).is_err());
         assert!(made(json!({"start_date": "2030-02-15", "end_date": "2030-02-14"})).is_err());
+    }
+
+    #[test]
+    fn the_last_day_is_a_day_of_calls() {
+        let spec = made(json!({"start_date": "2030-02-15", "end_date": "2030-02-15", "time_zone": "America/New_York"})).unwrap();
+        spec.validate().unwrap();
+        assert_eq!(spec.deadline.unwrap().to_string(), "2030-02-16T04:59:59.999999999Z");
+        let spec = made(json!({"start_date": "2030-02-15", "end_date": "2030-02-20", "recurrence_rule": "FREQ=DAILY"})).unwrap();
+        let Schedule::Recurring { recurring_config, .. } = &spec.schedule else { panic!("recurring") };
+        assert_eq!(recurring_config.end_date.as_deref(), Some("2030-02-20"));
+    }
+
+    #[test]
+    fn what_a_form_leaves_open_is_not_given() {
+        let spec = made(json!({"start_date": "", "end_date": "", "expected_completion_date": "", "webhook_url": "", "budget": "",
+            "ai_voice_language": " ", "time_zone": "", "priority": ""}))
+        .unwrap();
+        assert_eq!((spec.deadline, spec.budget, spec.time_zone.as_str()), (None, None, CampaignSpec::default().time_zone.as_str()));
+        assert!(read(json!({"name": ""}).as_object().unwrap(), false).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod fields;
 pub(crate) mod hooks;
 mod leads;
 mod present;
-mod rate;
+pub(crate) mod rate;
 mod reports;
 mod schema;
 mod stats;
@@ -30,8 +30,6 @@ use super::{files, protected_with};
 use crate::openapi::add_failures;
 use crate::state::AppState;
 use error::Voice;
-use rate::Hourly;
-use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -59,11 +57,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(leads::lists::stats))
         .routes(routes!(leads::import::json));
     let uploads = OpenApiRouter::new().routes(routes!(leads::import::file));
-    // Counted by this process alone: with several nodes each lets through so many.
-    let hourly = Arc::new(Hourly::default());
-    let layer = |routes: OpenApiRouter<AppState>| {
-        routes.route_layer(axum::middleware::from_fn_with_state((state.clone(), Arc::clone(&hourly)), rate::layer))
-    };
+    let layer = |routes: OpenApiRouter<AppState>| routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), rate::layer));
     let ordinary = protected_with::<Voice>(ordinary, state, options.max_body_bytes, options.request_timeout, layer);
     let uploads = protected_with::<Voice>(uploads, state, files::MOST + (1 << 20), options.upload_timeout, layer);
     let mut all = ordinary.merge(uploads);

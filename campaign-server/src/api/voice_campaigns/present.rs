@@ -7,6 +7,7 @@ use campaign_core::campaign::CampaignRecord;
 use campaign_core::event::Progress;
 use campaign_core::schedule::Weekday;
 use campaign_core::wire::Object;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// What each campaign is shown with whether it was given or not.
@@ -99,12 +100,14 @@ pub(super) fn campaign(record: &CampaignRecord, progress: &Progress) -> Object {
     for name in OPTIONAL {
         put(name, memory.get(*name).cloned().unwrap_or_default());
     }
-    if !memory.contains_key("ai_voice_language") {
+    if memory.get("ai_voice_language").is_none_or(Value::is_null) {
         put("ai_voice_language", "en-US".into());
     }
-    for name in ["start_date", "end_date"] {
-        let at = memory.get(name).and_then(Value::as_str).and_then(|text| fields::moment(text, &spec.time_zone, name).ok());
-        put(name, at.map(moment).into());
+    let date = |name: &str| memory.get(name).and_then(Value::as_str);
+    let start = date("start_date").and_then(|text| fields::moment(text, &spec.time_zone, "start_date").ok());
+    let end = date("end_date").and_then(|text| fields::end_of(text, &spec.time_zone, "end_date").ok());
+    for (name, at) in [("start_date", start), ("end_date", end)] {
+        put(name, at.and_then(|at| Timestamp::from_millisecond(at.as_millisecond()).ok()).map(moment).into());
     }
     // Whether there is one may be known; what it is, not.
     put("webhook_secret_set", owned::remembered(spec, KEY, "webhook_secret").is_some().into());

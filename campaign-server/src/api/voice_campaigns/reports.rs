@@ -160,6 +160,7 @@ pub(crate) async fn cost_analysis(
     let mut trends: BTreeMap<String, Sum> = BTreeMap::new();
     let mut campaigns = Vec::new();
     let (mut budgets, mut spent, mut calls, mut successes) = (0.0, 0.0, 0, 0);
+    let has_budget = found.iter().any(|(record, _)| record.spec.budget.is_some());
     let each = |amount: f64, count: u64| if count == 0 { 0.0 } else { cents(amount / count as f64) };
     for (record, progress) in &found {
         let figures = Figures::of(progress);
@@ -193,7 +194,7 @@ pub(crate) async fn cost_analysis(
         "overall_costs": {
             "total_budget_allocated": cents(budgets),
             "total_spent": cents(spent),
-            "remaining_budget": cents(budgets - spent),
+            "remaining_budget": has_budget.then(|| cents(budgets - spent)),
             "average_cost_per_call": each(spent, calls),
             "average_cost_per_success": each(spent, successes),
         },

@@ -188,10 +188,12 @@ pub(crate) struct VoiceStats {
     budget: Option<f64>,
     #[schema(example = "90.00")]
     success_rate: String,
+    /// `completed_calls` by `cost_per_call`.
     total_cost: f64,
+    /// `budget` less `total_cost`; null without a budget.
     #[schema(required)]
     remaining_budget: Option<f64>,
-    /// By the provider's prices, retries included.
+    /// By the provider's prices where it names them, else by `cost_per_call`, retries included. The budget is held against this.
     actual_cost: f64,
 }
 
@@ -218,8 +220,11 @@ pub(crate) struct VoiceCompanyStats {
     average_success_rate: f64,
     total_call_duration: i64,
     average_call_duration: f64,
+    /// Completed calls by the price of a call.
     total_cost: f64,
-    remaining_budget: f64,
+    /// All budgets less `total_cost`; null when no campaign has a budget.
+    #[schema(required)]
+    remaining_budget: Option<f64>,
     campaigns_by_priority: BTreeMap<String, i64>,
     calls_by_hour: BTreeMap<String, i64>,
     daily_stats: Vec<VoiceDay>,
@@ -300,7 +305,8 @@ pub(crate) struct VoiceLeadPatch {
     company_name: Option<String>,
     job_title: Option<String>,
     industry: Option<String>,
-    /// `blacklisted` keeps it from being called.
+    /// `blacklisted` keeps it from being called. A new lead may be `pending` or `scheduled` as well; any other status is what calls came to,
+    /// and is refused.
     status: Option<String>,
     /// 1 (highest) to 5.
     #[schema(minimum = 1, maximum = 5)]

@@ -3,18 +3,20 @@
 //! A campaign may be active here before it has leads; the engine starts one only with somebody to call. So what is *wanted* of a draft
 //! is remembered, and the first leads start a draft that is wanted active.
 
+use super::campaigns;
 use super::error::{Reply, Voice, bad};
 use super::fields::{KEY, STATUSES};
+use super::present::{self, Figures};
 use super::schema::{VoiceReply, VoiceStatusInput};
-use super::{campaigns, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller};
 use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::{Path, State};
-use campaign_core::campaign::{CampaignRecord, CampaignStatus};
+use campaign_core::campaign::{CampaignRecord, CampaignSpec, CampaignStatus};
 use campaign_core::contact::Owner;
 use campaign_core::id::CampaignId;
+use campaign_core::schedule::Schedule;
 use campaign_core::wire::Object;
 use campaign_core::{Error, Kind};
 use serde_json::Value;
@@ -41,7 +43,7 @@ pub(super) fn named(status: CampaignStatus) -> &'static str {
 }
 
 /// What the state does not allow is 400, with the engine's sentence.
-fn refused(error: Error) -> Fault {
+pub(super) fn refused(error: Error) -> Fault {
     match error.kind() {
         Kind::State => Fault::refused(error.message()),
         _ => error.into(),
@@ -49,7 +51,7 @@ fn refused(error: Error) -> Fault {
 }
 
 async fn want(state: &AppState, id: CampaignId, status: &str) -> Result<CampaignRecord, Fault> {
-    let edit = |spec: &campaign_core::campaign::CampaignSpec| {
+    let edit = |spec: &CampaignSpec| {
         let mut spec = spec.clone();
         owned::remember(&mut spec, KEY, Object::from_iter([("wanted".to_owned(), status.into())]));
         Ok(spec)
@@ -57,19 +59,79 @@ async fn want(state: &AppState, id: CampaignId, status: &str) -> Result<Campaign
     Ok(state.engine().edit_campaign(id, edit).await?)
 }
 
+/// Whether there is a way from a status of the engine to one of this API.
+fn has_way(from: CampaignStatus, to: &str) -> bool {
+    use CampaignStatus::{Draft, Paused, Running, Scheduled};
+    match to {
+        "active" | "paused" => matches!(from, Draft | Scheduled | Running | Paused),
+        "draft" => matches!(from, Draft | Scheduled),
+        _ => true,
+    }
+}
+
+/// Looks whether a campaign could be brought to a status with this spec, before anything is changed.
+///
+/// # Errors
+/// 400 for a way that there is not, and for a start that calls nobody.
+pub(super) async fn check(state: &AppState, record: &CampaignRecord, spec: &CampaignSpec, to: &str) -> Result<(), Fault> {
+    if !has_way(record.status, to) {
+        return Err(Fault::refused(format!("Cannot change status from {} to {to}", shown(record))));
+    }
+    if to != "active" {
+        return Ok(());
+    }
+    outbound(spec)?;
+    if record.status != CampaignStatus::Draft {
+        return Ok(());
+    }
+    let now = state.now();
+    if matches!(spec.schedule, Schedule::Recurring { .. }) && spec.schedule.clone().anchored(now).next_start(now).is_none() {
+        return Err(Fault::refused("recurrence_rule has no occurrence left; give another, or a later end_date"));
+    }
+    // Without any lead it is active and waits for them.
+    let progress = state.engine().progress(record.id).await?;
+    if record.started_at.is_none() && Figures::of(&progress).total > 0 && progress.pending_contacts == 0 {
+        return Err(Fault::refused("No lead is left to be called; add leads that are not blacklisted"));
+    }
+    Ok(())
+}
+
+/// An inbound campaign waits for calls and makes none, so that starting it would do what nobody asked for.
+///
+/// # Errors
+/// 400 when it is one.
+pub(super) fn outbound(spec: &CampaignSpec) -> Result<(), Fault> {
+    if is_inbound(spec) {
+        return Err(Fault::refused(
+            "An inbound campaign calls nobody and cannot be active; set campaign_type to outbound to have its leads called",
+        ));
+    }
+    Ok(())
+}
+
+fn is_inbound(spec: &CampaignSpec) -> bool {
+    owned::remembered(spec, KEY, "campaign_type").is_some_and(|kind| kind == "inbound")
+}
+
 /// Brings a campaign to where it is wanted.
 ///
 /// # Errors
-/// 400 for a way that there is not.
+/// 400 for a way that there is not; then it is where it was.
 pub(super) async fn bring(state: &AppState, record: CampaignRecord, to: &str) -> Result<CampaignRecord, Fault> {
     let (engine, id, from) = (state.engine(), record.id, shown(&record));
     if from == to {
         return Ok(record);
     }
+    check(state, &record, &record.spec, to).await?;
     match (record.status, to) {
         (CampaignStatus::Draft, "active") => {
-            let record = want(state, id, "active").await?;
-            if owned::count(state, Owner::Campaign(id)).await? == 0 { Ok(record) } else { engine.start(id).await.map_err(refused) }
+            if owned::count(state, Owner::Campaign(id)).await? > 0 {
+                return engine.start(id).await.map_err(refused);
+            }
+            want(state, id, to).await?;
+            // Leads that came meanwhile have found a draft.
+            leads_came(state, id).await?;
+            Ok(engine.get_campaign(id).await?)
         }
         (CampaignStatus::Draft, "draft" | "paused") => want(state, id, to).await,
         (CampaignStatus::Scheduled, "draft" | "paused") => {
@@ -92,7 +154,7 @@ pub(super) async fn bring(state: &AppState, record: CampaignRecord, to: &str) ->
 /// Starts a draft that is wanted active, now that there is somebody to call.
 pub(super) async fn leads_came(state: &AppState, id: CampaignId) -> Result<(), Fault> {
     let record = state.engine().get_campaign(id).await?;
-    if record.status != CampaignStatus::Draft || shown(&record) != "active" {
+    if record.status != CampaignStatus::Draft || shown(&record) != "active" || is_inbound(&record.spec) {
         return Ok(());
     }
     match state.engine().start(id).await {
@@ -113,7 +175,8 @@ pub(crate) async fn patch(
     Body(body, _): Body<Voice>,
 ) -> Reply {
     let record = campaigns::own(&state, &principal, &id).await?;
-    let to = body.get("status").and_then(Value::as_str).filter(|status| STATUSES.contains(status));
+    let given = body.get("status").and_then(Value::as_str).unwrap_or_default();
+    let to = STATUSES.iter().find(|status| status.eq_ignore_ascii_case(given));
     let to = to.ok_or_else(|| bad(format!("status must be one of {}", STATUSES.join(", "))))?;
     let record = bring(&state, record, to).await?;
     let shown = campaigns::show(&state, &record).await?;

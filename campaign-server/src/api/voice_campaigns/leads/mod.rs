@@ -1,6 +1,7 @@
 //! Leads: contacts of voice campaigns. Fields the engine has are written there; all others become variables of the contact, so that a
 //! script can use them. A number is once in a campaign.
 
+mod change;
 pub(super) mod import;
 pub(super) mod lists;
 pub(super) mod single;
@@ -24,6 +25,9 @@ use serde_json::{Value, json};
 
 /// Statuses of leads.
 const STATUSES: &[&str] = &["pending", "in_progress", "completed", "failed", "scheduled", "blacklisted"];
+
+/// What a lead may come in with. Another status tells of calls that were made elsewhere, and the lead would be called all the same.
+const NEW: &[&str] = &["pending", "scheduled", "blacklisted"];
 
 /// Fields that become variables, and are shown whether they were given or not.
 const VARIABLES: &[&str] = &[
@@ -101,8 +105,12 @@ fn row(lead: &Object, region: Option<&str>) -> Result<Object, Fault> {
     if given("lead_score").is_some_and(|score| !score_of(score).is_some_and(|score| (0.0..=100.0).contains(&score))) {
         return Err(refuse("Lead score must be between 0 and 100"));
     }
-    if given("status").is_some_and(|status| !status.as_str().is_some_and(|status| STATUSES.contains(&status))) {
-        return Err(refuse("Invalid status value"));
+    if let Some(status) = given("status") {
+        let status = known_status(status)?;
+        if !NEW.contains(&status) {
+            let message = format!("status of a new lead cannot be {status}, for it would be called; give one of {}", NEW.join(", "));
+            return Err(refuse(&message));
+        }
     }
     if given("interest_level").is_some_and(|level| !matches!(level.as_str(), Some("low" | "medium" | "high"))) {
         return Err(refuse("Invalid interest level"));
@@ -145,6 +153,19 @@ fn row(lead: &Object, region: Option<&str>) -> Result<Object, Fault> {
     Ok(out)
 }
 
+/// A status of leads.
+///
+/// # Errors
+/// 400 when it is none.
+fn known_status(value: &Value) -> Result<&str, Fault> {
+    value.as_str().filter(|status| STATUSES.contains(status)).ok_or_else(|| refuse("Invalid status value"))
+}
+
+/// Whether a value says nothing: null, or a text of nothing.
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -168,6 +189,18 @@ fn is_email(text: &str) -> bool {
 async fn add(state: &AppState, campaign: CampaignId, leads: &[Object], duplicates: DuplicatePolicy) -> Result<ImportReport, Fault> {
     let region = state.options().default_region.as_deref();
     let rows = leads.iter().map(|lead| row(lead, region)).collect::<Result<Vec<Object>, Fault>>()?;
+    store(state, campaign, leads, rows, duplicates).await
+}
+
+/// Writes rows that were made from leads.
+async fn store(
+    state: &AppState,
+    campaign: CampaignId,
+    leads: &[Object],
+    rows: Vec<Object>,
+    duplicates: DuplicatePolicy,
+) -> Result<ImportReport, Fault> {
+    let region = state.options().default_region.as_deref();
     blacklist(state, campaign, leads, region).await?;
     let options = ImportOptions { default_region: region.map(str::to_owned), duplicates, ..ImportOptions::default() };
     let report = state.engine().add_contacts(campaign, rows, options).await.map_err(|error| match error.kind() {
@@ -225,7 +258,7 @@ fn show(contact: &Contact, record: &CampaignRecord) -> Value {
     put("phone", person.phone.as_str().into());
     for name in VARIABLES {
         let shown = if *name == "lead_source" { "source" } else { name };
-        put(shown, person.variables.get(*name).cloned().unwrap_or_default());
+        put(shown, person.variables.get(*name).filter(|value| !is_blank(value)).cloned().unwrap_or_default());
     }
     put("name", person.name.as_deref().into());
     put("email", person.email.as_deref().into());
@@ -272,6 +305,10 @@ mod tests {
             (json!({"phone": "2125550123", "email": "a@b"}), "Invalid email format"),
             (json!({"phone": "2125550123", "lead_score": 101}), "Lead score must be between 0 and 100"),
             (json!({"phone": "2125550123", "status": "new"}), "Invalid status value"),
+            (
+                json!({"phone": "2125550123", "status": "completed"}),
+                "status of a new lead cannot be completed, for it would be called; give one of pending, scheduled, blacklisted",
+            ),
             (json!({"phone": "2125550123", "interest_level": "huge"}), "Invalid interest level"),
         ] {
             assert_eq!(read(lead).unwrap_err(), message);

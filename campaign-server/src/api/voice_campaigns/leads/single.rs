@@ -2,7 +2,8 @@
 
 use super::super::error::{Fail, Reply, Voice};
 use super::super::schema::{VoiceLead, VoiceLeadInput, VoiceLeadPatch, VoiceLeadReply, VoiceMessage};
-use super::{add, campaign, own, show};
+use super::change::changed;
+use super::{add, campaign, own, show, store};
 use crate::api::owned;
 use crate::api::request::{Body, Caller};
 use crate::error::Fault;
@@ -51,14 +52,14 @@ pub(crate) async fn put(
     Body(mut body, _): Body<Voice>,
 ) -> Reply {
     let (contact, record) = own(&state, &principal, &id).await?;
-    let number = contact.person.phone.as_str();
     if let Some(phone) = body.get("phone").and_then(Value::as_str)
         && PhoneNumber::parse(phone, state.options().default_region.as_deref()).ok().as_ref() != Some(&contact.person.phone)
     {
         return Err(Fault::refused("The phone number of a lead cannot be changed; delete it and create another").into());
     }
-    body.insert("phone".to_owned(), number.into());
-    add(&state, record.id, std::slice::from_ref(&body), DuplicatePolicy::UpdateVariables).await?;
+    let row = changed(&contact, &body, state.options().default_region.as_deref())?;
+    body.insert("phone".to_owned(), contact.person.phone.as_str().into());
+    store(&state, record.id, std::slice::from_ref(&body), vec![row], DuplicatePolicy::UpdateVariables).await?;
     let contact = state.engine().get_contact(contact.id).await?;
     Ok(axum::Json(json!({ "message": "Voice lead updated successfully", "data": show(&contact, &record) })))
 }
