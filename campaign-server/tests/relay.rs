@@ -118,6 +118,7 @@ on_each_store!(
     an_assistant_talks_on_the_telephone,
     a_relay_is_opened_by_the_provider_only,
     messages_of_people_come_in_beside_api_1,
+    organisations_that_share_a_number_see_their_own_messages,
     a_message_that_waits_is_taken_back
 );
 
@@ -235,6 +236,52 @@ async fn messages_of_people_come_in_beside_api_1(store: &str) {
     assert_eq!(found["messages"][0]["conversation"].as_array().unwrap().len(), 2, "what is not signed is not taken: {found:#}");
     let broken = signed(&format!("https://calls.example.org{path}"), &[("AccountSid", ACCOUNT), ("Body", "x")]);
     assert_eq!(post(path, &broken).await.status, 400);
+}
+
+/// A person writes to our number.
+async fn hears(server: &Server, sid: &str, text: &str) {
+    let path = "/webhooks/twilio/sms";
+    let fields = [("AccountSid", ACCOUNT), ("MessageSid", sid), ("From", PERSON), ("To", OURS), ("Body", text)];
+    let request = signed(&format!("https://calls.example.org{path}"), &fields);
+    let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let answer = server.send("POST", path, &headers, request.body.clone()).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+/// Writes to the person, and waits until it is done.
+async fn writes(server: &Server, key: &str, text: &str) {
+    let body = json!({ "from": OURS, "to": PERSON, "body": text });
+    let answer = server.call(key, "POST", "/api/messages/send", Some(&body)).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let id = i64::from_str_radix(answer.json()["campaign_id"].as_str().unwrap(), 16).unwrap();
+    server.engine.wait(campaign_core::id::CampaignId(id)).await.unwrap();
+}
+
+/// The texts of the one conversation of the test that this key may see.
+async fn texts(server: &Server, key: &str) -> Vec<String> {
+    let id: String = format!("sms/{OURS}/{PERSON}").bytes().map(|byte| format!("{byte:02x}")).collect();
+    let answer = server.call(key, "GET", &format!("/api/messages/{id}"), None).await;
+    let found = if answer.status == 404 { json!([]) } else { answer.json()["conversation"]["conversation"].clone() };
+    found.as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn organisations_that_share_a_number_see_their_own_messages(store: &str) {
+    let (server, over) = server(store, None).await;
+    over.send_replace(true);
+    let (operator, first, second) =
+        (server.key(Scope::Read, None).await, server.key(Scope::Write, Some(1)).await, server.key(Scope::Write, Some(2)).await);
+    hears(&server, "SM00000000000000000000000000000001", "private").await;
+    assert_eq!(texts(&server, &first).await, [""; 0]);
+    writes(&server, &first, "from the first").await;
+    assert_eq!(texts(&server, &first).await, ["from the first"]);
+    let listed = server.call(&first, "GET", "/api/messages", None).await.json();
+    assert_eq!(listed["messages"][0]["conversation"].as_array().unwrap().len(), 1, "{listed:#}");
+    hears(&server, "SM00000000000000000000000000000002", "to the first").await;
+    writes(&server, &second, "from the second").await;
+    hears(&server, "SM00000000000000000000000000000003", "to the second").await;
+    assert_eq!(texts(&server, &first).await, ["from the first", "to the first"]);
+    assert_eq!(texts(&server, &second).await, ["from the second", "to the second"]);
+    assert_eq!(texts(&server, &operator).await.len(), 5);
 }
 
 async fn a_message_that_waits_is_taken_back(store: &str) {
