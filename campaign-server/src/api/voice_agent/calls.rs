@@ -3,7 +3,7 @@
 use super::campaigns::all;
 use super::executions::{newest, with_contacts};
 use super::schema::{AgentCallEnvelope, AgentCallInput, AgentCallStarted, AgentCalls};
-use super::spec::{self, KEY, Purpose, bare};
+use super::spec::{self, KEY, Purpose};
 use super::{Reply, ids, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
@@ -28,7 +28,7 @@ pub(crate) async fn outbound(State(state): State<AppState>, Caller(principal, _)
     let text = |name: &'static str| given(&body, name).ok_or_else(|| wrong("body", name, "is required"));
     let (from, to) = (text("from")?, text("to")?);
     let context = body.get("context").filter(|context| !context.is_null() && context.as_str() != Some(""));
-    let mut config = Object::from_iter([("fromNumber".to_owned(), bare(from).into())]);
+    let mut config = Object::from_iter([("fromNumber".to_owned(), from.into())]);
     for name in ["context", "promptId"] {
         if let Some(value) = body.get(name).filter(|value| !value.is_null()) {
             config.insert(name.to_owned(), value.clone());

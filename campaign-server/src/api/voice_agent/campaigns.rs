@@ -1,7 +1,7 @@
 //! `/api/campaigns` and `/api/campaigns/{id}`.
 
 use super::schema::{AgentCampaignEnvelope, AgentCampaignInput, AgentCampaigns, AgentCreated, AgentMessage};
-use super::spec::{self, Given, KEY, Purpose, TYPES};
+use super::spec::{self, Given, Here, KEY, Purpose, TYPES};
 use super::{Reply, ids, lists, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
@@ -98,7 +98,9 @@ pub(crate) async fn create(State(state): State<AppState>, Caller(principal, _): 
         Some(id) => Some((id, ListId(lists::own(&state, &principal, id).await?.id.0))),
         None => None,
     };
-    let mut spec = spec::make(Given { purpose: Purpose::Campaign, name, kind, config, organization: principal.organization })?;
+    let organization = principal.organization;
+    let given_here = Given { purpose: Purpose::Campaign, name, kind, config, organization, places: spec::IN_CONFIG };
+    let mut spec = spec::make(given_here, Here::of(&state))?;
     let memory = json!({ "contact_list_id": list.map(|(id, _)| id), "scheduled_at": given(&body, "scheduled_at") });
     if let Value::Object(memory) = memory {
         owned::remember(&mut spec, KEY, memory);
