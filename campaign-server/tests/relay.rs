@@ -9,6 +9,7 @@ use campaign_core::assistant::{Line, ScriptedAssistant};
 use campaign_core::dialer::twilio::{TwilioConfig, TwilioDialer};
 use campaign_core::dialer::{CallbackRequest, Callbacks, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use campaign_core::engine::ConversationQuery;
+use campaign_core::id::CampaignId;
 use campaign_core::outcome::Outcome;
 use campaign_core::store::{AttemptQuery, Paging};
 use campaign_server::auth::Scope;
@@ -119,6 +120,7 @@ on_each_store!(
     a_relay_is_opened_by_the_provider_only,
     messages_of_people_come_in_beside_api_1,
     organisations_that_share_a_number_see_their_own_messages,
+    who_answers_a_message_talks_to_the_assistant,
     a_message_that_waits_is_taken_back
 );
 
@@ -163,7 +165,7 @@ async fn an_assistant_talks_on_the_telephone(store: &str) {
     let texts: Vec<&str> = said.iter().map(|message| message.text.as_str()).collect();
     assert!(texts.contains(&"When is it?") && texts.contains(&"On Monday at nine."), "{texts:?}");
     over.send_replace(true);
-    server.engine.wait(campaign_core::id::CampaignId(campaign)).await.unwrap();
+    server.engine.wait(CampaignId(campaign)).await.unwrap();
 }
 
 async fn a_relay_is_opened_by_the_provider_only(store: &str) {
@@ -249,12 +251,13 @@ async fn hears(server: &Server, sid: &str, text: &str) {
 }
 
 /// Writes to the person, and waits until it is done.
-async fn writes(server: &Server, key: &str, text: &str) {
+async fn writes(server: &Server, key: &str, text: &str) -> CampaignId {
     let body = json!({ "from": OURS, "to": PERSON, "body": text });
     let answer = server.call(key, "POST", "/api/messages/send", Some(&body)).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    let id = i64::from_str_radix(answer.json()["campaign_id"].as_str().unwrap(), 16).unwrap();
-    server.engine.wait(campaign_core::id::CampaignId(id)).await.unwrap();
+    let id = CampaignId(i64::from_str_radix(answer.json()["campaign_id"].as_str().unwrap(), 16).unwrap());
+    server.engine.wait(id).await.unwrap();
+    id
 }
 
 /// The texts of the one conversation of the test that this key may see.
@@ -282,6 +285,31 @@ async fn organisations_that_share_a_number_see_their_own_messages(store: &str) {
     assert_eq!(texts(&server, &first).await, ["from the first", "to the first"]);
     assert_eq!(texts(&server, &second).await, ["from the second", "to the second"]);
     assert_eq!(texts(&server, &operator).await.len(), 5);
+}
+
+async fn who_answers_a_message_talks_to_the_assistant(store: &str) {
+    let path = "/webhooks/twilio/incoming";
+    let fields = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", "CA00000000000000000000000000000001"),
+        ("From", PERSON),
+        ("To", OURS),
+        ("CallStatus", "ringing"),
+        ("Direction", "inbound"),
+    ];
+    let request = signed(&format!("https://calls.example.org{path}"), &fields);
+    let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for assistant in [Some(Arc::new(ScriptedAssistant::new())), None] {
+        let answers = assistant.is_some();
+        let (server, over) = server(store, assistant).await;
+        over.send_replace(true);
+        let key = server.key(Scope::Write, Some(1)).await;
+        let campaign = writes(&server, &key, "Does Monday suit you?").await;
+        assert_eq!(server.engine.get_campaign(campaign).await.unwrap().spec.replies.assistant, answers);
+        let answer = server.send("POST", path, &headers, request.body.clone()).await;
+        let twiml = String::from_utf8(answer.body).unwrap();
+        assert_eq!((answer.status, twiml.contains("<ConversationRelay")), (200, answers), "{twiml}");
+    }
 }
 
 async fn a_message_that_waits_is_taken_back(store: &str) {

@@ -139,6 +139,10 @@ pub(super) fn make(campaign: Given<'_>, here: Here<'_>) -> Result<CampaignSpec, 
     if let Some(context) = given(&config, "context") {
         spec.templates.insert("system_prompt".to_owned(), literal(context));
     }
+    if talks && here.assistant {
+        spec.replies.assistant = true;
+        spec.replies.returned_calls = ReturnedCalls::Assistant;
+    }
     let memory = json!({ "purpose": purpose.as_str(), "type": kind, "config": config });
     if let Value::Object(memory) = memory {
         owned::remember(&mut spec, KEY, memory);
