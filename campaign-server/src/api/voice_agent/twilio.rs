@@ -44,13 +44,19 @@ fn documented(name: &str, body: &[u8], status: u16) -> Response {
     match name {
         "sms" | "whatsapp" => callbacks::written(CallbackResponse::xml(SILENCE)),
         "incoming" => callbacks::written(CallbackResponse::xml(REFUSAL)),
-        "status" => axum::Json(json!({
-            "status": "ok",
-            "message": "Status update processed",
-            "call_sid": field("CallSid"),
-            "call_status": field("CallStatus"),
-        }))
-        .into_response(),
+        "status" => {
+            let mut told = json!({ "status": "ok", "message": "Status update processed" });
+            let of_message = field("CallSid").is_none() && field("MessageSid").is_some();
+            let named = if of_message {
+                [("message_sid", "MessageSid"), ("message_status", "MessageStatus")]
+            } else {
+                [("call_sid", "CallSid"), ("call_status", "CallStatus")]
+            };
+            for (name, theirs) in named {
+                told[name] = field(theirs).into();
+            }
+            axum::Json(told).into_response()
+        }
         "amd-status" => {
             let answered = field("AnsweredBy").unwrap_or("unknown");
             let action = match answered {
