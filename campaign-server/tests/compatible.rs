@@ -186,6 +186,18 @@ async fn a_spent_budget_pauses_the_campaign() {
 }
 
 #[tokio::test]
+async fn registered_numbers_are_called_at_the_public_url() {
+    for public in [Some("https://calls.example.org/campaigns/"), None] {
+        let server = Server::with("sqlite", Prompt, |options| options.public_url = public.map(str::to_owned)).await;
+        let key = server.key(Scope::Write, Some(7)).await;
+        let answer = server.call(&key, "POST", "/api/phones/register", Some(&json!({"phoneNumber": "+12125550123"}))).await;
+        // Without a public URL it is the host that was called.
+        let base = public.map_or_else(|| format!("https://{}/", server.address), str::to_owned);
+        assert_eq!(answer.json()["webhookConfiguration"]["smsWebhookUrl"], format!("{base}webhooks/twilio/sms"));
+    }
+}
+
+#[tokio::test]
 async fn twilio_is_answered_as_documented() {
     let server = Server::on("sqlite").await;
     let form = [("content-type", "application/x-www-form-urlencoded")];
@@ -198,6 +210,9 @@ async fn twilio_is_answered_as_documented() {
     }
     let status = server.send("POST", "/webhooks/twilio/status", &form, "CallSid=CA1&CallStatus=completed&CallDuration=3").await.json();
     assert_eq!(status, json!({"status": "ok", "message": "Status update processed", "call_sid": "CA1", "call_status": "completed"}));
+    let status = server.send("POST", "/webhooks/twilio/status", &form, "MessageSid=SM1&MessageStatus=delivered").await.json();
+    let told = json!({"status": "ok", "message": "Status update processed", "message_sid": "SM1", "message_status": "delivered"});
+    assert_eq!(status, told);
     for (answered, action) in [("human", "continue"), ("unknown", "continue"), ("machine_end_beep", "voicemail"), ("fax", "hangup")] {
         let body = format!("CallSid=CA1&AnsweredBy={answered}");
         let found = server.send("POST", "/webhooks/twilio/amd-status", &form, body).await.json();

@@ -121,6 +121,7 @@ on_each_store!(
     messages_of_people_come_in_beside_api_1,
     organisations_that_share_a_number_see_their_own_messages,
     who_answers_a_message_talks_to_the_assistant,
+    calls_of_a_deleted_campaign_stay_known,
     a_message_that_waits_is_taken_back
 );
 
@@ -309,6 +310,29 @@ async fn who_answers_a_message_talks_to_the_assistant(store: &str) {
         let answer = server.send("POST", path, &headers, request.body.clone()).await;
         let twiml = String::from_utf8(answer.body).unwrap();
         assert_eq!((answer.status, twiml.contains("<ConversationRelay")), (200, answers), "{twiml}");
+    }
+}
+
+async fn calls_of_a_deleted_campaign_stay_known(store: &str) {
+    let (server, over) = server(store, None).await;
+    let key = server.key(Scope::Write, Some(1)).await;
+    let body = json!({ "name": "Calls", "type": "voice", "config": { "messageBody": "Hi" }, "phone_numbers": [PERSON] });
+    let id = server.call(&key, "POST", "/api/campaigns", Some(&body)).await.json()["campaign_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.call(&key, "POST", &format!("/api/campaigns/{id}/start"), None).await.status, 200);
+    let active = async || server.call(&key, "GET", "/api/calls/active", None).await.json()["calls"].clone();
+    let sid = loop {
+        if let Some(sid) = active().await[0]["call_sid"].as_str() {
+            break sid.to_owned();
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(server.call(&key, "DELETE", &format!("/api/campaigns/{id}"), None).await.status, 200);
+    assert_eq!(active().await[0]["call_sid"], sid);
+    assert_eq!(server.call(&key, "GET", &format!("/api/calls/{sid}"), None).await.json()["call"]["status"], "ongoing");
+    over.send_replace(true);
+    let path = format!("/api/campaigns/{id}/executions");
+    while server.call(&key, "GET", &path, None).await.json()["executions"] == json!([]) {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -19,14 +19,27 @@ use serde_json::{Value, json};
 
 /// The caller's campaign with this id that was made for this and was not deleted.
 pub(super) async fn own(state: &AppState, principal: &Principal, id: &str, purpose: Purpose) -> Result<CampaignRecord, Fault> {
+    let record = made(state, principal, id, purpose).await?;
+    if spec::is_deleted(&record.spec) { Err(Fault::not_found("Campaign")) } else { Ok(record) }
+}
+
+/// As [`own`], and one that was deleted as well: what it has sent stays known.
+pub(super) async fn made(state: &AppState, principal: &Principal, id: &str, purpose: Purpose) -> Result<CampaignRecord, Fault> {
     let record = owned::one(state, principal, KEY, ids::read(id), "Campaign").await?;
-    if spec::is_for(&record.spec, purpose) && !spec::is_deleted(&record.spec) { Ok(record) } else { Err(Fault::not_found("Campaign")) }
+    if spec::is_for(&record.spec, purpose) { Ok(record) } else { Err(Fault::not_found("Campaign")) }
 }
 
 /// The caller's campaigns that were made for one of these and were not deleted, newest first.
 pub(super) async fn all(state: &AppState, principal: &Principal, purposes: &[Purpose]) -> Result<Vec<CampaignRecord>, Fault> {
+    let mut records = all_made(state, principal, purposes).await?;
+    records.retain(|record| !spec::is_deleted(&record.spec));
+    Ok(records)
+}
+
+/// As [`all`], and those that were deleted as well.
+pub(super) async fn all_made(state: &AppState, principal: &Principal, purposes: &[Purpose]) -> Result<Vec<CampaignRecord>, Fault> {
     let mut records = owned::all(state, principal, KEY, &[]).await?;
-    records.retain(|record| !spec::is_deleted(&record.spec) && purposes.iter().any(|purpose| spec::is_for(&record.spec, *purpose)));
+    records.retain(|record| purposes.iter().any(|purpose| spec::is_for(&record.spec, *purpose)));
     Ok(records)
 }
 
@@ -155,7 +168,7 @@ pub(crate) async fn delete(State(state): State<AppState>, Caller(principal, _): 
     Ok(axum::Json(json!({ "success": true, "message": "Campaign deleted" })))
 }
 
-/// Ends a campaign and hides it. What it has sent stays known.
+/// Ends a campaign and hides it. What it has sent, and whom it calls just now, stays known.
 pub(super) async fn end(state: &AppState, record: &CampaignRecord) -> Result<(), Fault> {
     let engine = state.engine();
     let ended = matches!(record.status, CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed);
