@@ -1,7 +1,7 @@
 //! `/api/messages`: single messages, and the conversations they are part of.
 
 use super::schema::{AgentConversationEnvelope, AgentConversations, AgentMessageInput, AgentMessageSent};
-use super::spec::{KEY, Purpose, is_whatsapp};
+use super::spec::{CONTENT_SID, CONTENT_VARIABLES, KEY, Purpose, is_whatsapp};
 use super::{Reply, ids};
 use crate::api::owned::{self, moment};
 use crate::api::request::{Body, Caller, Params, given, wrong};
@@ -36,7 +36,10 @@ pub(crate) async fn send(State(state): State<AppState>, Caller(principal, _): Ca
     let text = |name: &'static str| given(&body, name).ok_or_else(|| wrong("body", name, "is required"));
     let (from, to, message) = (text("from")?, text("to")?, text("body")?);
     let kind = if is_whatsapp(from) || is_whatsapp(to) { "whatsapp" } else { "sms" };
-    let config = Object::from_iter([("fromNumber".to_owned(), from.into()), ("messageBody".to_owned(), message.into())]);
+    let mut config = Object::from_iter([("fromNumber".to_owned(), from.into()), ("messageBody".to_owned(), message.into())]);
+    for name in CONTENT_SID.into_iter().chain(CONTENT_VARIABLES) {
+        config.extend(body.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
     let sent = super::send(&state, &principal, Purpose::Message, kind, to, config).await?;
     Ok(axum::Json(json!({
         "success": true,

@@ -21,6 +21,10 @@ const AT_ONCE: u32 = 10;
 const PER_MINUTE: u32 = 120;
 /// What WhatsApp's numbers begin with on Twilio.
 const WHATSAPP: &str = "whatsapp:";
+/// The template that is sent: as this API writes names, and as Twilio's libraries do.
+pub(super) const CONTENT_SID: [&str; 2] = ["contentSid", "content_sid"];
+/// Its variables.
+pub(super) const CONTENT_VARIABLES: [&str; 2] = ["contentVariables", "content_variables"];
 /// The longest name of a campaign, in characters.
 const NAME: usize = 200;
 /// The longest text, in bytes.
@@ -135,6 +139,7 @@ pub(super) fn make(campaign: Given<'_>, here: Here<'_>) -> Result<CampaignSpec, 
     } else {
         let text = text.ok_or_else(|| wrong("body", "config", "needs a messageBody"))?;
         spec.templates.insert("sms_message".to_owned(), text);
+        approved(&mut spec, &config, places)?;
     }
     if let Some(context) = given(&config, "context") {
         spec.templates.insert("system_prompt".to_owned(), literal(context));
@@ -168,6 +173,36 @@ fn voice(spec: &mut CampaignSpec, config: &Object, text: Option<String>) {
             spec.dialer_options.insert("relay".to_owned(), relay);
         }
     }
+}
+
+/// The template that WhatsApp needs where the person has not written for 24 hours, and its variables.
+fn approved(spec: &mut CampaignSpec, config: &Object, places: &Places) -> Result<(), Fault> {
+    let found = |names: [&'static str; 2]| {
+        let there = |name: &&'static str| config.get(*name).is_some_and(|value| !value.is_null());
+        names.into_iter().find(there).map(|name| (format!("{}{name}", places.before), &config[name]))
+    };
+    let content = found(CONTENT_SID);
+    if let Some((place, sid)) = &content {
+        let is_sid =
+            |text: &&str| text.strip_prefix("HX").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+        let sid = sid.as_str().map(str::trim).filter(is_sid).ok_or_else(|| at(place, "must be the id of a template, HX and 32 digits"))?;
+        spec.dialer_options.insert("content_sid".to_owned(), sid.into());
+    }
+    if let Some((place, given)) = found(CONTENT_VARIABLES) {
+        if content.is_none() {
+            return Err(at(&place, "needs a contentSid"));
+        }
+        // As Twilio takes them: an object, or the text of one.
+        let read = given.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let variables = read
+            .as_ref()
+            .unwrap_or(given)
+            .as_object()
+            .filter(|variables| variables.values().all(|value| value.is_string() || value.is_number() || value.is_boolean()));
+        let variables = variables.ok_or_else(|| at(&place, "must be an object of texts, numbers and booleans"))?;
+        spec.dialer_options.insert("content_variables".to_owned(), variables.clone().into());
+    }
+    Ok(())
 }
 
 /// The number or sender that a campaign uses, if it names one.
@@ -232,6 +267,30 @@ mod tests {
         let error = made("sms", json!({"fromNumber": "+12", "messageBody": "Hi"})).unwrap_err();
         assert_eq!(error.fields[0].loc, ["body", "config", "fromNumber"]);
         assert!(made("voice", json!({"fromNumber": 12_125_550_123_i64})).is_err());
+    }
+
+    #[test]
+    fn templates_of_whatsapp_are_handed_to_the_dialer() {
+        let sid = "HX0123456789abcdef0123456789abcdef";
+        for config in [
+            json!({"messageBody": "Hi", "contentSid": sid, "contentVariables": {"1": "{name}", "2": 7}}),
+            json!({"messageBody": "Hi", "content_sid": sid, "content_variables": r#"{"1": "{name}", "2": 7}"#}),
+        ] {
+            let spec = made("whatsapp", config).unwrap();
+            assert_eq!(
+                (&spec.dialer_options["content_sid"], &spec.dialer_options["content_variables"]),
+                (&json!(sid), &json!({"1": "{name}", "2": 7}))
+            );
+        }
+        for (config, field) in [
+            (json!({"messageBody": "Hi", "contentSid": "HX1"}), "contentSid"),
+            (json!({"messageBody": "Hi", "content_sid": 7}), "content_sid"),
+            (json!({"messageBody": "Hi", "contentVariables": {"1": "x"}}), "contentVariables"),
+            (json!({"messageBody": "Hi", "contentSid": sid, "contentVariables": ["x"]}), "contentVariables"),
+            (json!({"messageBody": "Hi", "contentSid": sid, "contentVariables": {"1": {}}}), "contentVariables"),
+        ] {
+            assert_eq!(made("whatsapp", config).unwrap_err().fields[0].loc, ["body", "config", field]);
+        }
     }
 
     #[test]
