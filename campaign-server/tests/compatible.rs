@@ -7,6 +7,10 @@
 
 mod support;
 
+use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
+use campaign_core::id::CampaignId;
+use campaign_core::outcome::Outcome;
+use campaign_core::{Error, Kind};
 use campaign_server::auth::Scope;
 use serde_json::{Value, json};
 use support::replay::replay_on;
@@ -172,7 +176,7 @@ async fn a_spent_budget_pauses_the_campaign() {
         let lead = json!({"campaign_id": id, "phone": format!("+1212555012{last}")});
         assert_eq!(server.call(&key, "POST", "/api/voice-leads", Some(&lead)).await.status, 201);
     }
-    let mut events = server.engine.events(campaign_core::id::CampaignId(id.as_i64().unwrap())).await.unwrap();
+    let mut events = server.engine.events(CampaignId(id.as_i64().unwrap())).await.unwrap();
     assert_eq!(server.call(&key, "POST", &format!("/api/voice-campaigns/{id}/start"), None).await.status, 200);
     while let Some(event) = events.next().await {
         if let campaign_core::event::EventKind::StatusChanged { to: campaign_core::campaign::CampaignStatus::Paused, .. } = event.kind {
@@ -183,6 +187,38 @@ async fn a_spent_budget_pauses_the_campaign() {
     assert_eq!((stats["total_cost"].as_f64(), stats["remaining_budget"].as_f64()), (Some(1.0), Some(0.0)));
     let campaign = server.call(&key, "GET", &format!("/api/voice-campaigns/{id}"), None).await.json();
     assert_eq!(campaign["status"], "paused");
+}
+
+/// A carrier that takes nothing.
+struct Refusing;
+
+#[campaign_core::async_trait]
+impl Dialer for Refusing {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, _: DialRequest, _: DialContext) -> Result<Outcome, DialError> {
+        Err(DialError::Permanent(Error::new(Kind::Provider, "no such line")))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::NeverHappened)
+    }
+}
+
+#[tokio::test]
+async fn a_batch_nobody_could_be_called_for_has_failed() {
+    let server = Server::with("sqlite", Refusing, |_| {}).await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    let body = json!({"call_name": "n", "agent_id": "a", "agent_phone_number_id": "p", "recipients": [{"phone_number": "+34631021622"}]});
+    let id = server.call(&key, "POST", "/api/call-manager/submit", Some(&body)).await.json()["data"]["batch_id"].as_i64().unwrap();
+    server.engine.wait(CampaignId(id)).await.unwrap();
+    let found = server.call(&key, "GET", &format!("/api/call-manager/{id}/status"), None).await.json()["data"].clone();
+    let batch = &found["call_manager_response"];
+    assert_eq!((&batch["status"], &found["database_record"]["status"]), (&json!("failed"), &json!("failed")), "{found:#}");
+    assert_eq!((&batch["total_calls_dispatched"], &batch["total_calls_scheduled"]), (&json!(0), &json!(1)));
+    assert_eq!(batch["recipients"][0]["status"], "failed");
 }
 
 #[tokio::test]
