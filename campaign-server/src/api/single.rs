@@ -74,11 +74,16 @@ pub(crate) fn sender(text: &str, kind: &str, region: Option<&str>) -> Result<Str
     })
 }
 
-/// What the engine finds wrong with a campaign that a caller knows nothing of.
-fn refused(error: Error) -> Fault {
-    match error.kind() {
-        Kind::State | Kind::Invalid => Fault::refused(error.message()),
-        _ => error.into(),
+/// What the engine finds wrong with a campaign: 400 with a sentence, which begins with the name of the field that is to blame.
+pub(crate) fn refused(error: Error) -> Fault {
+    if !matches!(error.kind(), Kind::State | Kind::Invalid) {
+        return error.into();
+    }
+    let field = error.context().iter().find(|(name, _)| *name == "field").map(|(_, field)| field);
+    // What begins with a capital is a sentence already.
+    match field.filter(|_| error.message().starts_with(char::is_lowercase)) {
+        Some(field) => Fault::refused(format!("{field} {}", error.message())),
+        None => Fault::refused(error.message()),
     }
 }
 

@@ -5,16 +5,17 @@ use super::spec::{self, Given, Here, KEY, Purpose, TYPES};
 use super::{Reply, ids, lists, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
+pub(super) use crate::api::single::refused;
 use crate::api::v1::error::FastApi;
 use crate::auth::Principal;
 use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::{Path, State};
+use campaign_core::Kind;
 use campaign_core::campaign::{CampaignRecord, CampaignStatus};
 use campaign_core::id::{CampaignId, ListId};
 use campaign_core::import::{ImportOptions, ImportReport};
 use campaign_core::wire::Object;
-use campaign_core::{Error, Kind};
 use serde_json::{Value, json};
 
 /// The caller's campaign with this id that was made for this and was not deleted.
@@ -41,14 +42,6 @@ pub(super) async fn all_made(state: &AppState, principal: &Principal, purposes: 
     let mut records = owned::all(state, principal, KEY, &[]).await?;
     records.retain(|record| purposes.iter().any(|purpose| spec::is_for(&record.spec, *purpose)));
     Ok(records)
-}
-
-/// What the state does not allow is 400.
-pub(super) fn refused(error: Error) -> Fault {
-    match error.kind() {
-        Kind::State | Kind::Invalid => Fault::refused(error.message()),
-        _ => error.into(),
-    }
 }
 
 /// Adds numbers along the same path as an import.
