@@ -122,6 +122,7 @@ on_each_store!(
     organisations_that_share_a_number_see_their_own_messages,
     who_answers_a_message_talks_to_the_assistant,
     calls_of_a_deleted_campaign_stay_known,
+    what_a_machine_hears_is_said,
     a_message_that_waits_is_taken_back
 );
 
@@ -313,19 +314,40 @@ async fn who_answers_a_message_talks_to_the_assistant(store: &str) {
     }
 }
 
+/// Calls the person by a campaign; the campaign and the provider's id of the call, which goes on.
+async fn calls(server: &Server, key: &str, config: Value) -> (String, String) {
+    let body = json!({ "name": "Calls", "type": "voice", "config": config, "phone_numbers": [PERSON] });
+    let id = server.call(key, "POST", "/api/campaigns", Some(&body)).await.json()["campaign_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.call(key, "POST", &format!("/api/campaigns/{id}/start"), None).await.status, 200);
+    loop {
+        let active = server.call(key, "GET", "/api/calls/active", None).await.json();
+        if let Some(sid) = active["calls"][0]["call_sid"].as_str() {
+            return (id, sid.to_owned());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn what_a_machine_hears_is_said(store: &str) {
+    for (config, action) in [(json!({ "messageBody": "Hi" }), "voicemail"), (json!({ "promptId": "p1" }), "hangup")] {
+        let (server, over) = server(store, None).await;
+        let key = server.key(Scope::Write, Some(1)).await;
+        let (_, sid) = calls(&server, &key, config).await;
+        let path = "/webhooks/twilio/amd-status";
+        let fields = [("AccountSid", ACCOUNT), ("CallSid", sid.as_str()), ("AnsweredBy", "machine_end_beep")];
+        let request = signed(&format!("https://calls.example.org{path}"), &fields);
+        let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = server.send("POST", path, &headers, request.body.clone()).await;
+        assert_eq!(answer.json(), json!({ "status": "ok", "action": action, "answered_by": "machine_end_beep" }));
+        over.send_replace(true);
+    }
+}
+
 async fn calls_of_a_deleted_campaign_stay_known(store: &str) {
     let (server, over) = server(store, None).await;
     let key = server.key(Scope::Write, Some(1)).await;
-    let body = json!({ "name": "Calls", "type": "voice", "config": { "messageBody": "Hi" }, "phone_numbers": [PERSON] });
-    let id = server.call(&key, "POST", "/api/campaigns", Some(&body)).await.json()["campaign_id"].as_str().unwrap().to_owned();
-    assert_eq!(server.call(&key, "POST", &format!("/api/campaigns/{id}/start"), None).await.status, 200);
+    let (id, sid) = calls(&server, &key, json!({ "messageBody": "Hi" })).await;
     let active = async || server.call(&key, "GET", "/api/calls/active", None).await.json()["calls"].clone();
-    let sid = loop {
-        if let Some(sid) = active().await[0]["call_sid"].as_str() {
-            break sid.to_owned();
-        }
-        tokio::task::yield_now().await;
-    };
     assert_eq!(server.call(&key, "DELETE", &format!("/api/campaigns/{id}"), None).await.status, 200);
     assert_eq!(active().await[0]["call_sid"], sid);
     assert_eq!(server.call(&key, "GET", &format!("/api/calls/{sid}"), None).await.json()["call"]["status"], "ongoing");

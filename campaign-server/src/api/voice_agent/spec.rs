@@ -167,7 +167,12 @@ fn voice(spec: &mut CampaignSpec, config: &Object, text: Option<String>) {
         }
     }
     match text {
-        Some(text) => drop(spec.templates.insert("welcome_message".to_owned(), text)),
+        Some(text) => {
+            // A machine hears it after the beep.
+            spec.voicemail.leave_voicemail = true;
+            spec.templates.insert("voicemail_message".to_owned(), text.clone());
+            spec.templates.insert("welcome_message".to_owned(), text);
+        }
         None => {
             let relay = if parameters.is_empty() { json!(true) } else { json!({ "parameters": parameters }) };
             spec.dialer_options.insert("relay".to_owned(), relay);
@@ -325,6 +330,8 @@ mod tests {
         assert_eq!(spec.dialer_options["relay"], json!({"parameters": {"promptId": "p1"}}));
         assert_eq!(made("voice", json!({})).unwrap().dialer_options["relay"], true);
         let spec = made("voice", json!({"messageBody": "Hi"})).unwrap();
+        spec.validate().unwrap();
         assert!(spec.templates.contains_key("welcome_message") && !spec.dialer_options.contains_key("relay"));
+        assert!(spec.voicemail.leave_voicemail && spec.templates["voicemail_message"] == "Hi");
     }
 }
