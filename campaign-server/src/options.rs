@@ -29,6 +29,9 @@ pub struct ServerOptions {
     pub max_body_bytes: usize,
     /// Bytes of an upload, form fields included. Default 256 MiB.
     pub max_upload_bytes: usize,
+    /// Where the server is reached from outside, for example `https://campaigns.example.com`: what it tells others to call is below it.
+    /// Default: the host that a request was made to.
+    pub public_url: Option<String>,
     /// How long a request may take. Default 30 s.
     pub request_timeout: Duration,
     /// How long an upload may take with its import. Default 15 min.
@@ -65,6 +68,7 @@ impl Default for ServerOptions {
             access: Access::Keys,
             max_body_bytes: 2 << 20,
             max_upload_bytes: 256 << 20,
+            public_url: None,
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_secs(900),
             body_idle_timeout: Duration::from_secs(30),

@@ -10,6 +10,7 @@ mod support;
 use campaign_core::dialer::{Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use campaign_core::id::CampaignId;
 use campaign_core::outcome::Outcome;
+use campaign_core::{Error, Kind};
 use campaign_server::auth::Scope;
 use serde_json::{Value, json};
 use support::replay::replay_on;
@@ -187,7 +188,7 @@ async fn a_spent_budget_pauses_the_campaign() {
         let lead = json!({"campaign_id": id, "phone": format!("+1212555012{last}")});
         assert_eq!(server.call(&key, "POST", "/api/voice-leads", Some(&lead)).await.status, 201);
     }
-    let mut events = server.engine.events(campaign_core::id::CampaignId(id.as_i64().unwrap())).await.unwrap();
+    let mut events = server.engine.events(CampaignId(id.as_i64().unwrap())).await.unwrap();
     assert_eq!(server.call(&key, "POST", &format!("/api/voice-campaigns/{id}/start"), None).await.status, 200);
     while let Some(event) = events.next().await {
         if let campaign_core::event::EventKind::StatusChanged { to: campaign_core::campaign::CampaignStatus::Paused, .. } = event.kind {
@@ -309,6 +310,50 @@ async fn every_answer_says_how_many_requests_are_left() {
     assert!(!other.headers.contains_key("x-ratelimit-limit"));
 }
 
+/// A carrier that takes nothing.
+struct Refusing;
+
+#[campaign_core::async_trait]
+impl Dialer for Refusing {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn dial(&self, _: DialRequest, _: DialContext) -> Result<Outcome, DialError> {
+        Err(DialError::Permanent(Error::new(Kind::Provider, "no such line")))
+    }
+
+    async fn find(&self, _: FindRequest) -> campaign_core::Result<Found> {
+        Ok(Found::NeverHappened)
+    }
+}
+
+#[tokio::test]
+async fn a_batch_nobody_could_be_called_for_has_failed() {
+    let server = Server::with("sqlite", Refusing, |_| {}).await;
+    let key = server.key(Scope::Write, Some(7)).await;
+    let body = json!({"call_name": "n", "agent_id": "a", "agent_phone_number_id": "p", "recipients": [{"phone_number": "+34631021622"}]});
+    let id = server.call(&key, "POST", "/api/call-manager/submit", Some(&body)).await.json()["data"]["batch_id"].as_i64().unwrap();
+    server.engine.wait(CampaignId(id)).await.unwrap();
+    let found = server.call(&key, "GET", &format!("/api/call-manager/{id}/status"), None).await.json()["data"].clone();
+    let batch = &found["call_manager_response"];
+    assert_eq!((&batch["status"], &found["database_record"]["status"]), (&json!("failed"), &json!("failed")), "{found:#}");
+    assert_eq!((&batch["total_calls_dispatched"], &batch["total_calls_scheduled"]), (&json!(0), &json!(1)));
+    assert_eq!(batch["recipients"][0]["status"], "failed");
+}
+
+#[tokio::test]
+async fn registered_numbers_are_called_at_the_public_url() {
+    for public in [Some("https://calls.example.org/campaigns/"), None] {
+        let server = Server::with("sqlite", Prompt, |options| options.public_url = public.map(str::to_owned)).await;
+        let key = server.key(Scope::Write, Some(7)).await;
+        let answer = server.call(&key, "POST", "/api/phones/register", Some(&json!({"phoneNumber": "+12125550123"}))).await;
+        // Without a public URL it is the host that was called.
+        let base = public.map_or_else(|| format!("https://{}/", server.address), str::to_owned);
+        assert_eq!(answer.json()["webhookConfiguration"]["smsWebhookUrl"], format!("{base}webhooks/twilio/sms"));
+    }
+}
+
 #[tokio::test]
 async fn twilio_is_answered_as_documented() {
     let server = Server::on("sqlite").await;
@@ -322,6 +367,9 @@ async fn twilio_is_answered_as_documented() {
     }
     let status = server.send("POST", "/webhooks/twilio/status", &form, "CallSid=CA1&CallStatus=completed&CallDuration=3").await.json();
     assert_eq!(status, json!({"status": "ok", "message": "Status update processed", "call_sid": "CA1", "call_status": "completed"}));
+    let status = server.send("POST", "/webhooks/twilio/status", &form, "MessageSid=SM1&MessageStatus=delivered").await.json();
+    let told = json!({"status": "ok", "message": "Status update processed", "message_sid": "SM1", "message_status": "delivered"});
+    assert_eq!(status, told);
     for (answered, action) in [("human", "continue"), ("unknown", "continue"), ("machine_end_beep", "voicemail"), ("fax", "hangup")] {
         let body = format!("CallSid=CA1&AnsweredBy={answered}");
         let found = server.send("POST", "/webhooks/twilio/amd-status", &form, body).await.json();

@@ -9,6 +9,7 @@ use campaign_core::assistant::{Line, ScriptedAssistant};
 use campaign_core::dialer::twilio::{TwilioConfig, TwilioDialer};
 use campaign_core::dialer::{CallbackRequest, Callbacks, Capabilities, DialContext, DialError, DialRequest, Dialer, FindRequest, Found};
 use campaign_core::engine::ConversationQuery;
+use campaign_core::id::CampaignId;
 use campaign_core::outcome::Outcome;
 use campaign_core::store::{AttemptQuery, Paging};
 use campaign_server::auth::Scope;
@@ -119,6 +120,10 @@ on_each_store!(
     voice_campaigns_are_the_assistants,
     a_relay_is_opened_by_the_provider_only,
     messages_of_people_come_in_beside_api_1,
+    organisations_that_share_a_number_see_their_own_messages,
+    who_answers_a_message_talks_to_the_assistant,
+    calls_of_a_deleted_campaign_stay_known,
+    what_a_machine_hears_is_said,
     a_message_that_waits_is_taken_back
 );
 
@@ -163,7 +168,7 @@ async fn an_assistant_talks_on_the_telephone(store: &str) {
     let texts: Vec<&str> = said.iter().map(|message| message.text.as_str()).collect();
     assert!(texts.contains(&"When is it?") && texts.contains(&"On Monday at nine."), "{texts:?}");
     over.send_replace(true);
-    server.engine.wait(campaign_core::id::CampaignId(campaign)).await.unwrap();
+    server.engine.wait(CampaignId(campaign)).await.unwrap();
 }
 
 /// Where there is an assistant, it is told a voice campaign's `system_prompt`; where there is none, the script is all that is said.
@@ -255,6 +260,122 @@ async fn messages_of_people_come_in_beside_api_1(store: &str) {
     assert_eq!(found["messages"][0]["conversation"].as_array().unwrap().len(), 2, "what is not signed is not taken: {found:#}");
     let broken = signed(&format!("https://calls.example.org{path}"), &[("AccountSid", ACCOUNT), ("Body", "x")]);
     assert_eq!(post(path, &broken).await.status, 400);
+}
+
+/// A person writes to our number.
+async fn hears(server: &Server, sid: &str, text: &str) {
+    let path = "/webhooks/twilio/sms";
+    let fields = [("AccountSid", ACCOUNT), ("MessageSid", sid), ("From", PERSON), ("To", OURS), ("Body", text)];
+    let request = signed(&format!("https://calls.example.org{path}"), &fields);
+    let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let answer = server.send("POST", path, &headers, request.body.clone()).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+/// Writes to the person, and waits until it is done.
+async fn writes(server: &Server, key: &str, text: &str) -> CampaignId {
+    let body = json!({ "from": OURS, "to": PERSON, "body": text });
+    let answer = server.call(key, "POST", "/api/messages/send", Some(&body)).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let id = CampaignId(i64::from_str_radix(answer.json()["campaign_id"].as_str().unwrap(), 16).unwrap());
+    server.engine.wait(id).await.unwrap();
+    id
+}
+
+/// The texts of the one conversation of the test that this key may see.
+async fn texts(server: &Server, key: &str) -> Vec<String> {
+    let id: String = format!("sms/{OURS}/{PERSON}").bytes().map(|byte| format!("{byte:02x}")).collect();
+    let answer = server.call(key, "GET", &format!("/api/messages/{id}"), None).await;
+    let found = if answer.status == 404 { json!([]) } else { answer.json()["conversation"]["conversation"].clone() };
+    found.as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn organisations_that_share_a_number_see_their_own_messages(store: &str) {
+    let (server, over) = server(store, None).await;
+    over.send_replace(true);
+    let (operator, first, second) =
+        (server.key(Scope::Read, None).await, server.key(Scope::Write, Some(1)).await, server.key(Scope::Write, Some(2)).await);
+    hears(&server, "SM00000000000000000000000000000001", "private").await;
+    assert_eq!(texts(&server, &first).await, [""; 0]);
+    writes(&server, &first, "from the first").await;
+    assert_eq!(texts(&server, &first).await, ["from the first"]);
+    let listed = server.call(&first, "GET", "/api/messages", None).await.json();
+    assert_eq!(listed["messages"][0]["conversation"].as_array().unwrap().len(), 1, "{listed:#}");
+    hears(&server, "SM00000000000000000000000000000002", "to the first").await;
+    writes(&server, &second, "from the second").await;
+    hears(&server, "SM00000000000000000000000000000003", "to the second").await;
+    assert_eq!(texts(&server, &first).await, ["from the first", "to the first"]);
+    assert_eq!(texts(&server, &second).await, ["from the second", "to the second"]);
+    assert_eq!(texts(&server, &operator).await.len(), 5);
+}
+
+async fn who_answers_a_message_talks_to_the_assistant(store: &str) {
+    let path = "/webhooks/twilio/incoming";
+    let fields = [
+        ("AccountSid", ACCOUNT),
+        ("CallSid", "CA00000000000000000000000000000001"),
+        ("From", PERSON),
+        ("To", OURS),
+        ("CallStatus", "ringing"),
+        ("Direction", "inbound"),
+    ];
+    let request = signed(&format!("https://calls.example.org{path}"), &fields);
+    let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for assistant in [Some(Arc::new(ScriptedAssistant::new())), None] {
+        let answers = assistant.is_some();
+        let (server, over) = server(store, assistant).await;
+        over.send_replace(true);
+        let key = server.key(Scope::Write, Some(1)).await;
+        let campaign = writes(&server, &key, "Does Monday suit you?").await;
+        assert_eq!(server.engine.get_campaign(campaign).await.unwrap().spec.replies.assistant, answers);
+        let answer = server.send("POST", path, &headers, request.body.clone()).await;
+        let twiml = String::from_utf8(answer.body).unwrap();
+        assert_eq!((answer.status, twiml.contains("<ConversationRelay")), (200, answers), "{twiml}");
+    }
+}
+
+/// Calls the person by a campaign; the campaign and the provider's id of the call, which goes on.
+async fn calls(server: &Server, key: &str, config: Value) -> (String, String) {
+    let body = json!({ "name": "Calls", "type": "voice", "config": config, "phone_numbers": [PERSON] });
+    let id = server.call(key, "POST", "/api/campaigns", Some(&body)).await.json()["campaign_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.call(key, "POST", &format!("/api/campaigns/{id}/start"), None).await.status, 200);
+    loop {
+        let active = server.call(key, "GET", "/api/calls/active", None).await.json();
+        if let Some(sid) = active["calls"][0]["call_sid"].as_str() {
+            return (id, sid.to_owned());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn what_a_machine_hears_is_said(store: &str) {
+    for (config, action) in [(json!({ "messageBody": "Hi" }), "voicemail"), (json!({ "promptId": "p1" }), "hangup")] {
+        let (server, over) = server(store, None).await;
+        let key = server.key(Scope::Write, Some(1)).await;
+        let (_, sid) = calls(&server, &key, config).await;
+        let path = "/webhooks/twilio/amd-status";
+        let fields = [("AccountSid", ACCOUNT), ("CallSid", sid.as_str()), ("AnsweredBy", "machine_end_beep")];
+        let request = signed(&format!("https://calls.example.org{path}"), &fields);
+        let headers: Vec<(&str, &str)> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = server.send("POST", path, &headers, request.body.clone()).await;
+        assert_eq!(answer.json(), json!({ "status": "ok", "action": action, "answered_by": "machine_end_beep" }));
+        over.send_replace(true);
+    }
+}
+
+async fn calls_of_a_deleted_campaign_stay_known(store: &str) {
+    let (server, over) = server(store, None).await;
+    let key = server.key(Scope::Write, Some(1)).await;
+    let (id, sid) = calls(&server, &key, json!({ "messageBody": "Hi" })).await;
+    let active = async || server.call(&key, "GET", "/api/calls/active", None).await.json()["calls"].clone();
+    assert_eq!(server.call(&key, "DELETE", &format!("/api/campaigns/{id}"), None).await.status, 200);
+    assert_eq!(active().await[0]["call_sid"], sid);
+    assert_eq!(server.call(&key, "GET", &format!("/api/calls/{sid}"), None).await.json()["call"]["status"], "ongoing");
+    over.send_replace(true);
+    let path = format!("/api/campaigns/{id}/executions");
+    while server.call(&key, "GET", &path, None).await.json()["executions"] == json!([]) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn a_message_that_waits_is_taken_back(store: &str) {

@@ -1,5 +1,6 @@
 //! Whether the server lives, and whether it can work.
 
+use super::owned::moment;
 use crate::state::AppState;
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +15,10 @@ pub(crate) struct Health {
     status: &'static str,
     /// The version of the server.
     version: &'static str,
+    /// Now, by the server's clock.
+    timestamp: String,
+    /// The name under which clients of the call manager know the server: `call-manager`.
+    service: &'static str,
 }
 
 /// Whether work can be done.
@@ -27,8 +32,8 @@ pub(crate) struct Ready {
 
 /// The process lives. Asks nobody else, so that a busy store does not get the process restarted.
 #[utoipa::path(get, path = "/health", tag = "operations", security(()), responses((status = 200, description = "Alive", body = Health)))]
-pub(crate) async fn health() -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+pub(crate) async fn health(State(state): State<AppState>) -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), timestamp: moment(state.now()), service: "call-manager" })
 }
 
 /// The store answers and a node executes.

@@ -41,7 +41,7 @@ use crate::limits;
 use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use serde_json::json;
@@ -89,13 +89,15 @@ pub(crate) fn protected_with<S: Shape>(
 }
 
 /// No such path.
-pub(crate) async fn not_found() -> axum::response::Response {
-    (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response()
+pub(crate) async fn not_found(uri: Uri) -> axum::response::Response {
+    let usual = || (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response();
+    call_manager::unknown(uri.path()).unwrap_or_else(usual)
 }
 
 /// The path is there, but not for this method.
-pub(crate) async fn not_allowed() -> axum::response::Response {
-    (StatusCode::METHOD_NOT_ALLOWED, axum::Json(json!({ "detail": "Method Not Allowed" }))).into_response()
+pub(crate) async fn not_allowed(uri: Uri) -> axum::response::Response {
+    let usual = || (StatusCode::METHOD_NOT_ALLOWED, axum::Json(json!({ "detail": "Method Not Allowed" }))).into_response();
+    call_manager::unknown(uri.path()).unwrap_or_else(usual)
 }
 
 /// A handler panicked: a defect of ours that must not take the process along. What it said stays in the log of the panic hook.

@@ -40,14 +40,44 @@ impl<S: Shape> FromRequest<AppState> for Body<S> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(Object::new(), PhantomData));
         }
+        // Only then is there a zero byte anywhere: as it is, JSON does not allow it.
+        let may_hold_zero = bytes.windows(6).any(|part| part == b"\\u0000");
         // The reader's own words may repeat what it found.
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self(object, PhantomData)),
+            Ok(Value::Object(object)) => match may_hold_zero.then(|| zero(&object)).flatten() {
+                Some(loc) => Err(Fault::fields(vec![FieldFault { loc, message: ZERO.to_owned(), code: "value_error" }]).into()),
+                None => Ok(Self(object, PhantomData)),
+            },
             Ok(Value::Null) => Ok(Self(Object::new(), PhantomData)),
             Ok(_) => Err(Fault::refused("The request body must be a JSON object").into()),
             Err(_) => Err(Fault::refused("The request body is not valid JSON").into()),
         }
     }
+}
+
+/// What is wrong with a text that no store can hold.
+const ZERO: &str = "must not contain a zero byte";
+
+/// Where an object holds a text with a zero byte, or is named by one.
+fn zero(object: &Object) -> Option<Vec<Value>> {
+    fn within(value: &Value) -> Option<Vec<Value>> {
+        match value {
+            Value::String(text) => text.contains('\0').then(Vec::new),
+            Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| Some([vec![index.into()], within(item)?].concat())),
+            Value::Object(object) => inside(object),
+            _ => None,
+        }
+    }
+    fn inside(object: &Object) -> Option<Vec<Value>> {
+        object.iter().find_map(|(name, value)| {
+            if name.contains('\0') {
+                // The name itself is not repeated: it cannot be shown.
+                return Some(Vec::new());
+            }
+            Some([vec![Value::from(name.as_str())], within(value)?].concat())
+        })
+    }
+    Some([vec![Value::from("body")], inside(object)?].concat())
 }
 
 /// The query of a request, by name; of a name that is there twice the last. A query that cannot be read is no query.
@@ -107,6 +137,14 @@ pub(crate) fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zero_bytes_are_found() {
+        let body = serde_json::json!({"a": "x", "b": [{"c": 1}, {"c": "x\0"}]});
+        assert_eq!(zero(body.as_object().unwrap()).unwrap(), [Value::from("body"), "b".into(), 1.into(), "c".into()]);
+        assert!(zero(serde_json::json!({"a": ["x", null]}).as_object().unwrap()).is_none());
+        assert_eq!(zero(serde_json::json!({"a\0": 1}).as_object().unwrap()).unwrap(), ["body"]);
+    }
 
     #[test]
     fn queries_are_checked() {

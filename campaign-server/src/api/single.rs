@@ -8,6 +8,7 @@ use campaign_core::campaign::{CampaignRecord, CampaignSpec};
 use campaign_core::contact::{Contact, ContactStatus, Owner};
 use campaign_core::import::ImportOptions;
 use campaign_core::outcome::Attempt;
+use campaign_core::phone::PhoneNumber;
 use campaign_core::wire::Object;
 use campaign_core::{Error, Kind};
 use std::time::Duration;
@@ -44,11 +45,45 @@ pub(crate) fn reference(attempt: &Attempt) -> Option<&str> {
     attempt.outcome.as_ref().and_then(|outcome| outcome.provider_ref.as_deref()).or(attempt.provider_ref.as_deref())
 }
 
-/// What the engine finds wrong with a campaign that a caller knows nothing of.
-fn refused(error: Error) -> Fault {
-    match error.kind() {
-        Kind::State | Kind::Invalid => Fault::refused(error.message()),
-        _ => error.into(),
+/// Where messages and calls come from: a phone number; for messages a short code, the name of a sender or a messaging service as well; for
+/// calls (`kind` is `voice`) a line of an agent platform.
+///
+/// # Errors
+/// What it must be, to follow the name of the field; without the value.
+pub(crate) fn sender(text: &str, kind: &str, region: Option<&str>) -> Result<String, &'static str> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ');
+    let behind = |start: &str, many: std::ops::RangeInclusive<usize>| {
+        text.strip_prefix(start).is_some_and(|rest| many.contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    };
+    let known = if kind == "voice" {
+        behind("phnum_", 1..=58)
+    } else {
+        digits && (3..=8).contains(&text.len()) || letters && plain && text.len() <= 11 || behind("MG", 32..=32)
+    };
+    if known || PhoneNumber::from_e164(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    // A name must not be taken for a number that has letters for digits.
+    let number = PhoneNumber::parse(text, region).ok().filter(|_| !letters);
+    number.map(|number| number.as_str().to_owned()).ok_or(if kind == "voice" {
+        "must be a phone number such as +12125550100"
+    } else {
+        "must be a phone number such as +12125550100, a short code of 3 to 8 digits, or a sender name of 1 to 11 letters, digits and spaces"
+    })
+}
+
+/// What the engine finds wrong with a campaign: 400 with a sentence, which begins with the name of the field that is to blame.
+pub(crate) fn refused(error: Error) -> Fault {
+    if !matches!(error.kind(), Kind::State | Kind::Invalid) {
+        return error.into();
+    }
+    let field = error.context().iter().find(|(name, _)| *name == "field").map(|(_, field)| field);
+    // What begins with a capital is a sentence already.
+    match field.filter(|_| error.message().starts_with(char::is_lowercase)) {
+        Some(field) => Fault::refused(format!("{field} {}", error.message())),
+        None => Fault::refused(error.message()),
     }
 }
 
@@ -109,4 +144,30 @@ pub(crate) async fn handed_over(state: &AppState, record: CampaignRecord) -> Res
 /// The one contact of such a campaign.
 pub(crate) async fn contact(state: &AppState, record: &CampaignRecord) -> Result<Option<Contact>, Fault> {
     Ok(owned::newest(state, Owner::Campaign(record.id), 1).await?.into_iter().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_are_numbers_codes_or_names() {
+        for (text, kind, expected) in [
+            ("+12125550123", "voice", Some("+12125550123")),
+            ("(212) 555-0123", "voice", Some("+12125550123")),
+            ("phnum_5501", "voice", Some("phnum_5501")),
+            ("abc", "voice", None),
+            ("12345", "voice", None),
+            ("12345", "sms", Some("12345")),
+            ("My Shop 24", "sms", Some("My Shop 24")),
+            ("MG0123456789abcdef0123456789abcdef", "sms", Some("MG0123456789abcdef0123456789abcdef")),
+            ("A much too long name", "sms", None),
+            ("+12", "sms", None),
+            ("12", "sms", None),
+            ("Shop\0", "sms", None),
+            ("Tienda ñ", "sms", None),
+        ] {
+            assert_eq!(sender(text, kind, Some("US")).ok().as_deref(), expected, "{text} for {kind}");
+        }
+    }
 }

@@ -130,6 +130,7 @@ impl Configuration {
             options.allowed_origins = origins.into_iter().flatten().filter_map(|origin| origin.as_str().map(str::to_owned)).collect();
             let mib = self.whole("max_upload_mib").and_then(|mib| usize::try_from(mib).ok());
             options.max_upload_bytes = mib.map_or(options.max_upload_bytes, |mib| mib << 20);
+            options.public_url = Some(self.text("public_url").to_owned()).filter(|url| !url.is_empty());
             options.default_region = Some(self.region().to_owned());
             options.webhook_timeout = self.seconds("webhooks.timeout").unwrap_or(options.webhook_timeout);
             options.webhook_reach = if self.text("webhooks.reach") == "anywhere" { Reach::Anywhere } else { Reach::Public };

@@ -29,17 +29,41 @@ pub(super) fn submission(body: &Object) -> Vec<Value> {
     faults
 }
 
+/// What an agent platform takes for a single recipient beside variables, and this server does not: it would be dropped in silence.
+const NOT_CARRIED: &[&str] =
+    &["conversation_config_override", "custom_llm_extra_body", "user_id", "branch_id", "environment", "starting_workflow_node_id"];
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        _ => false,
+    }
+}
+
 fn check_recipient(index: usize, recipient: &Value, faults: &mut Vec<Value>) {
     let number = recipient.get("phone_number");
     if number.and_then(Value::as_str).is_none_or(|text| text.trim().is_empty()) {
         faults.push(fault(&format!("recipients[{index}].phone_number"), "Cada recipient debe tener un phone_number", number));
     }
+    if let Some(id) = recipient.get("id").filter(|id| !id.is_null() && !id.is_string() && !id.is_number()) {
+        faults.push(fault(&format!("recipients[{index}].id"), "id debe ser un texto o un número", Some(id)));
+    }
     let path = format!("recipients[{index}].conversation_initiation_client_data");
     let Some(data) = recipient.get("conversation_initiation_client_data").filter(|data| !data.is_null()) else { return };
     if !data.is_object() {
         faults.push(fault(&path, "conversation_initiation_client_data debe ser un objeto", Some(data)));
-    } else if let Some(variables) = data.get("dynamic_variables").filter(|variables| !variables.is_null() && !variables.is_object()) {
+        return;
+    }
+    if let Some(variables) = data.get("dynamic_variables").filter(|variables| !variables.is_null() && !variables.is_object()) {
         faults.push(fault(&format!("{path}.dynamic_variables"), "dynamic_variables debe ser un objeto", Some(variables)));
+    }
+    for name in NOT_CARRIED {
+        if let Some(value) = data.get(*name).filter(|value| !is_empty(value)) {
+            let message = format!("{name} no se admite por recipient; configúralo en el agente");
+            faults.push(fault(&format!("{path}.{name}"), &message, Some(value)));
+        }
     }
 }
 
@@ -69,7 +93,9 @@ mod tests {
     fn every_field_is_said() {
         let body = json!({"call_name": "", "agent_id": "a", "recipients": [{"phone_number": "+34631021622"}, {"id": "x"},
             {"phone_number": "+34631021623", "conversation_initiation_client_data": 1},
-            {"phone_number": "+34631021623", "conversation_initiation_client_data": {"dynamic_variables": []}}],
+            {"phone_number": "+34631021623", "conversation_initiation_client_data": {"dynamic_variables": []}},
+            {"id": true, "phone_number": "+34631021624", "conversation_initiation_client_data": {"user_id": "u", "branch_id": null,
+             "conversation_config_override": {}}}],
             "scheduled_time_unix": 1.5, "phone_provider": "fax"});
         let found: Vec<(String, String)> = submission(body.as_object().unwrap())
             .iter()
@@ -81,6 +107,8 @@ mod tests {
             ("recipients[1].phone_number", "Cada recipient debe tener un phone_number"),
             ("recipients[2].conversation_initiation_client_data", "conversation_initiation_client_data debe ser un objeto"),
             ("recipients[3].conversation_initiation_client_data.dynamic_variables", "dynamic_variables debe ser un objeto"),
+            ("recipients[4].id", "id debe ser un texto o un número"),
+            ("recipients[4].conversation_initiation_client_data.user_id", "user_id no se admite por recipient; configúralo en el agente"),
             ("scheduled_time_unix", "scheduled_time_unix debe ser un número entero"),
             ("phone_provider", "phone_provider debe ser \"twilio\" o \"sip_trunk\""),
         ];

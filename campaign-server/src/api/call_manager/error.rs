@@ -15,6 +15,20 @@ pub(crate) struct Service;
 /// What handlers of a layer answer.
 pub(super) type Reply<S> = Result<axum::Json<Value>, Failure<S>>;
 
+/// What is wrong, in one sentence: these layers have no other place for the name of a field.
+pub(super) fn sentence(fault: &Fault) -> String {
+    let Some(field) = fault.fields.first() else { return fault.message.clone() };
+    let mut place = String::new();
+    for part in field.loc.iter().skip(1) {
+        match part.as_str() {
+            Some(name) if place.is_empty() => place.push_str(name),
+            Some(name) => place.extend([".", name]),
+            None => place.push_str(&format!("[{part}]")),
+        }
+    }
+    if place.is_empty() { fault.message.clone() } else { format!("{place} {}", fault.message) }
+}
+
 fn status(fault: &Fault) -> StatusCode {
     match fault.status {
         StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
@@ -28,7 +42,7 @@ impl Shape for Proxy {
             // As documented, without `success`.
             StatusCode::UNAUTHORIZED => json!({ "error": "Missing authorization token" }),
             StatusCode::FORBIDDEN => json!({ "error": "No workspace access", "message": fault.message }),
-            _ => json!({ "success": false, "error": fault.message }),
+            _ => json!({ "success": false, "error": sentence(fault) }),
         }
     }
 
@@ -41,7 +55,7 @@ impl Shape for Service {
     fn body(fault: &Fault) -> Value {
         match fault.status {
             StatusCode::UNAUTHORIZED => json!({ "success": false, "error": "Missing authorization token" }),
-            _ => json!({ "success": false, "error": fault.message }),
+            _ => json!({ "success": false, "error": sentence(fault) }),
         }
     }
 

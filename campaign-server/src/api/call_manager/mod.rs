@@ -25,16 +25,24 @@ mod service;
 use super::protected_with;
 use crate::openapi::add_failures;
 use crate::state::AppState;
-use axum::routing::any;
+use axum::response::Response;
 use error::{Proxy, Service};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// Where the layers are.
+const LAYERS: [&str; 2] = ["/api/call-manager", "/api/batch-calling"];
 /// Bytes of a body that the proxy takes.
 const PROXY_BYTES: usize = 10 << 20;
 /// Bytes of a body that the service takes.
 const SERVICE_BYTES: usize = 100 << 20;
+
+/// What is answered to a request that no route takes, when its path is one of these layers.
+pub(crate) fn unknown(path: &str) -> Option<Response> {
+    let below = |layer: &str| path.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    LAYERS.into_iter().any(below).then(service::unknown)
+}
 
 pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
     let time = state.options().request_timeout;
@@ -44,10 +52,7 @@ pub(crate) fn routes(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(proxy::status))
         .routes(routes!(proxy::recipients_stats));
     let service = OpenApiRouter::new().routes(routes!(service::submit)).routes(routes!(service::cancel)).routes(routes!(service::get));
-    let open = OpenApiRouter::new()
-        .routes(routes!(proxy::health))
-        .routes(routes!(service::health))
-        .route("/api/batch-calling/{id}/{*rest}", any(service::unknown));
+    let open = OpenApiRouter::new().routes(routes!(proxy::health)).routes(routes!(service::health));
     let mut all = protected_with::<Proxy>(proxy, state, PROXY_BYTES, time, |routes| routes)
         .merge(protected_with::<Service>(service, state, SERVICE_BYTES, time, |routes| routes))
         .merge(open);

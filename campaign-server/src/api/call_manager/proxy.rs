@@ -90,7 +90,7 @@ pub(crate) async fn cancel(
     Ok(axum::Json(json!({ "success": true, "data": {
         "batch_id": record.id,
         "external_batch_id": external,
-        "call_manager_response": batch::show(&record, &progress),
+        "call_manager_response": batch::show(&state, &record, &progress).await?,
     }}))
     .into_response())
 }
@@ -113,8 +113,8 @@ pub(crate) async fn status(State(state): State<AppState>, Caller(principal, _): 
 
 /// The row that the documents keep of a batch.
 fn database_record(record: &CampaignRecord, progress: &Progress, shown: &Value) -> Value {
-    let numbers = batch::Numbers::of(record, progress);
-    let rejected = numbers.scheduled - (progress.total_contacts + progress.skipped_contacts + progress.cancelled_contacts);
+    let total = batch::scheduled(record, progress);
+    let rejected = total - (progress.total_contacts + progress.skipped_contacts + progress.cancelled_contacts);
     let scheduled = record.status == CampaignStatus::Scheduled || shown["scheduled_time_unix"] != shown["created_at_unix"];
     json!({
         "id": record.id,
@@ -123,7 +123,7 @@ fn database_record(record: &CampaignRecord, progress: &Progress, shown: &Value) 
         "phone_external_id": shown["phone_number_id"],
         "agent_external_id": shown["agent_id"],
         "status": shown["status"],
-        "total_recipients": numbers.scheduled,
+        "total_recipients": total,
         "processed_recipients": batch::processed(progress) + rejected,
         "file_url": null,
         "campaign_id": record.id,

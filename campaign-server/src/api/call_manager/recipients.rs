@@ -14,43 +14,58 @@ use campaign_core::store::{AddContacts, DuplicatePolicy};
 use campaign_core::wire::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The variable that keeps the id a recipient came with.
-const ID: &str = "recipient_id";
+/// The variable that keeps the id a recipient came with. Clients cannot have one of this name, and it is sent to nobody: what begins so is
+/// the agent platform's own.
+const ID: &str = "system__recipient_id";
 /// Contacts stored at a time.
 const BATCH: usize = 2000;
 
-/// Recipients taken apart: those that can be called, and those whose number is none.
+/// Recipients taken apart.
+#[derive(Default)]
 pub(super) struct Parted {
+    /// Those that can be called.
     pub(super) people: Vec<NewContact>,
+    /// Those whose number is none.
     pub(super) rejected: Vec<Value>,
+    /// Those whose number came before: nobody is called twice.
+    pub(super) duplicates: Vec<Value>,
+}
+
+/// The id that a recipient came with: a text, or a number as one.
+fn given_id(recipient: &Value) -> Option<String> {
+    match recipient.get("id")? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
 }
 
 /// Reads the recipients of a body that was checked.
-///
-/// # Errors
-/// 400 for a text that no store can hold.
-pub(super) fn read(body: &Object) -> Result<Parted, Fault> {
+pub(super) fn read(body: &Object) -> Parted {
     let with_variables = given(body, "include_dynamic_variables").is_none_or(|include| include != false);
-    let mut parted = Parted { people: Vec::new(), rejected: Vec::new() };
+    let mut parted = Parted::default();
+    let mut seen = HashSet::new();
     for recipient in body.get("recipients").and_then(Value::as_array).into_iter().flatten() {
         let number = recipient["phone_number"].as_str().unwrap_or_default();
-        let id = recipient.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+        let id = given_id(recipient);
         let Some(phone) = phone(number) else {
             parted.rejected.push(json!({ "id": id, "phone_number": number }));
             continue;
         };
+        if !seen.insert(phone.clone()) {
+            parted.duplicates.push(json!({ "id": id, "phone_number": phone }));
+            continue;
+        }
         let mut variables = Variables::new();
         if with_variables && let Some(given) = recipient["conversation_initiation_client_data"]["dynamic_variables"].as_object() {
-            variables.extend(given.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())));
+            let kept = given.iter().filter(|(name, value)| !value.is_null() && *name != ID);
+            variables.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
         }
         if let Some(id) = id {
             variables.insert(ID.to_owned(), id.into());
-        }
-        if variables.iter().any(|(name, value)| name.contains('\0') || value.to_string().contains("\\u0000")) {
-            return Err(Fault::refused("A dynamic variable contains a zero byte"));
         }
         parted.people.push(NewContact {
             zones: zones::zones_of(&phone),
@@ -63,7 +78,7 @@ pub(super) fn read(body: &Object) -> Result<Parted, Fault> {
             source: ContactSource::Api,
         });
     }
-    Ok(parted)
+    parted
 }
 
 /// A number as the documents write it: spaces are left out, and a plus sign is put in front that was left out.
@@ -120,6 +135,14 @@ pub(super) async fn show(state: &AppState, record: &CampaignRecord) -> Result<Ve
         })
         .collect();
     let created = record.created_at.as_second();
+    let called: HashMap<&str, &Value> = shown.iter().filter_map(|one| Some((one["phone_number"].as_str()?, &one["id"]))).collect();
+    let twice = duplicates(record).iter().enumerate().map(|(index, duplicate)| {
+        let id = duplicate["id"].as_str().map_or_else(|| format!("rcpt_{}_duplicate_{index}", record.id), str::to_owned);
+        json!({ "id": id, "phone_number": duplicate["phone_number"], "status": "cancelled", "created_at_unix": created,
+                "updated_at_unix": created, "duplicate_of": duplicate["phone_number"].as_str().and_then(|number| called.get(number)) })
+    });
+    let twice: Vec<Value> = twice.collect();
+    shown.extend(twice);
     for (index, rejected) in rejected(record).iter().enumerate() {
         let id = rejected["id"].as_str().map_or_else(|| format!("rcpt_{}_rejected_{index}", record.id), str::to_owned);
         shown.push(json!({ "id": id, "phone_number": rejected["phone_number"], "status": "failed", "created_at_unix": created,
@@ -134,7 +157,16 @@ fn id_of(contact: &Contact) -> Value {
 
 /// Recipients whose number was none.
 pub(super) fn rejected(record: &CampaignRecord) -> &[Value] {
-    owned::remembered(&record.spec, KEY, "rejected").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    listed(record, "rejected")
+}
+
+/// Recipients whose number came before.
+pub(super) fn duplicates(record: &CampaignRecord) -> &[Value] {
+    listed(record, "duplicates")
+}
+
+fn listed<'a>(record: &'a CampaignRecord, name: &str) -> &'a [Value] {
+    owned::remembered(&record.spec, KEY, name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn status(status: ContactStatus) -> &'static str {
@@ -159,14 +191,19 @@ mod tests {
         let body = json!({"recipients": [
             {"id": "r1", "phone_number": "34 631 021 622", "conversation_initiation_client_data": {"dynamic_variables": {"Nombre Completo": "Ada", "n": 1}}},
             {"phone_number": "12"},
+            {"id": 7, "phone_number": "+34631021622"},
+            {"phone_number": "+34631021623", "conversation_initiation_client_data": {"dynamic_variables": {"recipient_id": "theirs", ID: "x"}}},
         ]});
-        let parted = read(body.as_object().unwrap()).unwrap();
+        let parted = read(body.as_object().unwrap());
         let person = &parted.people[0];
         assert_eq!((person.phone.as_str(), person.variables["Nombre Completo"].as_str()), ("+34631021622", Some("Ada")));
         assert!(person.zones != ZoneKey::unknown() && person.variables[ID] == "r1");
         assert_eq!(parted.rejected, [json!({"id": null, "phone_number": "12"})]);
+        assert_eq!(parted.duplicates, [json!({"id": "7", "phone_number": "+34631021622"})]);
+        let other = &parted.people[1].variables;
+        assert_eq!((other.len(), &other["recipient_id"]), (1, &json!("theirs")));
         let mut without = body;
         without["include_dynamic_variables"] = false.into();
-        assert_eq!(read(without.as_object().unwrap()).unwrap().people[0].variables.len(), 1);
+        assert_eq!(read(without.as_object().unwrap()).people[0].variables.len(), 1);
     }
 }

@@ -59,11 +59,12 @@ pub(crate) struct BatchRecipientInput {
     /// E.164.
     #[schema(example = "+34631021622")]
     phone_number: String,
+    /// A number is taken as a text.
     id: Option<String>,
     conversation_initiation_client_data: Option<BatchClientData>,
 }
 
-/// What the agent is told.
+/// What the agent is told. Whatever else an agent platform takes for a single recipient is refused.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the body; it is read in `recipients`")]
 pub(crate) struct BatchClientData {
@@ -106,9 +107,12 @@ pub(crate) struct Batch {
     agent_id: String,
     created_at_unix: i64,
     scheduled_time_unix: i64,
+    /// Calls that the provider was asked for.
     total_calls_dispatched: i64,
     total_calls_scheduled: i64,
     total_calls_finished: i64,
+    /// Recipients whose number came before in the batch; they are not called again. Only there when there are some.
+    duplicate_recipients: Option<i64>,
     last_updated_at_unix: i64,
     status: BatchStatus,
     agent_name: String,
@@ -123,6 +127,8 @@ pub(crate) struct BatchRecipient {
     created_at_unix: i64,
     updated_at_unix: i64,
     conversation_id: Option<String>,
+    /// Whose number came before: the recipient that is called.
+    duplicate_of: Option<String>,
 }
 
 /// A batch with its recipients.

@@ -2,7 +2,7 @@
 
 use super::batch;
 use super::check;
-use super::error::{Reply, Service};
+use super::error::{Reply, Service, sentence};
 use super::schema::{BatchEnvelope, BatchHealth, BatchInput, BatchWholeEnvelope};
 use crate::api::owned::moment;
 use crate::api::request::{Body, Caller};
@@ -25,15 +25,16 @@ pub(crate) async fn health(State(state): State<AppState>) -> axum::Json<Value> {
     axum::Json(healthy(&state))
 }
 
-/// No such path below a batch.
-pub(crate) async fn unknown() -> Response {
+/// No such path, or not for this method: the layers do not tell these apart.
+pub(super) fn unknown() -> Response {
     (StatusCode::NOT_FOUND, axum::Json(json!({ "success": false, "error": "Ruta no encontrada" }))).into_response()
 }
 
 /// In the words of the service: what it was about, what was said, and the status.
 fn said(doing: &str, mut fault: Fault) -> Fault {
     let status = if fault.status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { fault.status };
-    fault.message = format!("Error al {doing}: {} (Status: {})", fault.message, status.as_u16());
+    fault.message = format!("Error al {doing}: {} (Status: {})", sentence(&fault), status.as_u16());
+    fault.fields.clear();
     fault
 }
 
@@ -60,7 +61,8 @@ pub(crate) async fn cancel(State(state): State<AppState>, Caller(principal, _): 
     let record = batch::by_external(&state, &principal, &id).await.map_err(doing)?;
     let record = batch::cancel(&state, &record).await.map_err(doing)?;
     let progress = state.engine().progress(record.id).await?;
-    Ok(axum::Json(json!({ "success": true, "message": "Batch cancelado exitosamente", "data": batch::show(&record, &progress) })))
+    let shown = batch::show(&state, &record, &progress).await?;
+    Ok(axum::Json(json!({ "success": true, "message": "Batch cancelado exitosamente", "data": shown })))
 }
 
 /// A batch with its recipients.

@@ -2,7 +2,7 @@
 
 use super::schema::{CallInitiated, CallInput};
 use super::{KEY, Reply};
-use crate::api::request::{Body, Caller, given};
+use crate::api::request::{Body, Caller, given, wrong};
 use crate::api::v1::check::Check;
 use crate::api::v1::error::FastApi;
 use crate::api::{owned, single};
@@ -25,6 +25,8 @@ pub(crate) async fn initiate(State(state): State<AppState>, Caller(principal, _)
     // The documents answer these with 400 and a sentence.
     let needed = |name: &str| given(&body, name).ok_or_else(|| Fault::refused(format!("{name} is required")));
     let (from, to) = (needed("from_phone_number")?, needed("to_phone_number")?);
+    let from = single::sender(from, "voice", state.options().default_region.as_deref());
+    let from = from.map_err(|message| wrong("body", "from_phone_number", message))?;
     let assistant = body.get("assistant_id").and_then(Value::as_i64);
     if assistant.is_none() && given(&body, "welcome_message").is_none() && given(&body, "agenda").is_none() {
         // Numbers have no assistants of their own here, so somebody has to say what the call is about.
@@ -38,7 +40,7 @@ pub(crate) async fn initiate(State(state): State<AppState>, Caller(principal, _)
         organization: principal.organization,
         assistant_id: assistant,
         max_attempts: 1,
-        caller_ids: vec![CallerId { number: from.to_owned(), concurrent_limit: None, rate_limit_per_minute: None, calls_per_day: None }],
+        caller_ids: vec![CallerId { number: from, concurrent_limit: None, rate_limit_per_minute: None, calls_per_day: None }],
         ..CampaignSpec::default()
     };
     for (field, template) in [("welcome_message", "welcome_message"), ("agenda", "agenda")] {

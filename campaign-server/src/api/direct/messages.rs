@@ -3,7 +3,7 @@
 use super::schema::{MessageCancelled, MessageInput, MessageQueued, MessageState, QueueStats};
 use super::{KEY, PROVIDER, Reply};
 use crate::api::owned::{self, moment};
-use crate::api::request::{Caller, Params, given};
+use crate::api::request::{Caller, Params, given, wrong};
 use crate::api::single::{self, reference};
 use crate::api::v1::check::Check;
 use crate::api::v1::error::{Fail, FastApi};
@@ -117,18 +117,15 @@ fn check(body: &Object) -> Result<(), Fault> {
 
 async fn carry_out(state: &AppState, principal: &Principal, body: &Object) -> Result<Value, Fault> {
     let text = |name: &str| given(body, name).unwrap_or_default().to_owned();
+    let from = single::sender(&text("from_phone_number"), "sms", state.options().default_region.as_deref());
+    let from = from.map_err(|message| wrong("body", "from_phone_number", message))?;
     let mut spec = CampaignSpec {
         name: "Message by API".to_owned(),
         campaign_type: CampaignType::Sms,
         organization: principal.organization,
         template_syntax: TemplateSyntax::Brace,
         max_attempts: 1,
-        caller_ids: vec![CallerId {
-            number: text("from_phone_number"),
-            concurrent_limit: None,
-            rate_limit_per_minute: None,
-            calls_per_day: None,
-        }],
+        caller_ids: vec![CallerId { number: from, concurrent_limit: None, rate_limit_per_minute: None, calls_per_day: None }],
         ..CampaignSpec::default()
     };
     // The text goes out as it is.

@@ -1,9 +1,9 @@
 //! `/api/calls`.
 
-use super::campaigns::all;
+use super::campaigns::all_made;
 use super::executions::{newest, with_contacts};
 use super::schema::{AgentCallEnvelope, AgentCallInput, AgentCallStarted, AgentCalls};
-use super::spec::{self, KEY, Purpose, bare};
+use super::spec::{KEY, Purpose};
 use super::{Reply, ids, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
@@ -28,7 +28,7 @@ pub(crate) async fn outbound(State(state): State<AppState>, Caller(principal, _)
     let text = |name: &'static str| given(&body, name).ok_or_else(|| wrong("body", name, "is required"));
     let (from, to) = (text("from")?, text("to")?);
     let context = body.get("context").filter(|context| !context.is_null() && context.as_str() != Some(""));
-    let mut config = Object::from_iter([("fromNumber".to_owned(), bare(from).into())]);
+    let mut config = Object::from_iter([("fromNumber".to_owned(), from.into())]);
     for name in ["context", "promptId"] {
         if let Some(value) = body.get(name).filter(|value| !value.is_null()) {
             config.insert(name.to_owned(), value.clone());
@@ -77,7 +77,7 @@ async fn calls(
     agent: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Value>, Fault> {
-    let mut records = all(state, principal, CALLS).await?;
+    let mut records = all_made(state, principal, CALLS).await?;
     records.retain(|record| {
         let config = owned::remembered(&record.spec, KEY, "config");
         agent.is_none_or(|agent| config.and_then(|config| config["promptId"].as_str()) == Some(agent))
@@ -99,7 +99,7 @@ pub(crate) async fn get(State(state): State<AppState>, Caller(principal, _): Cal
     for attempt in state.engine().executions(query).await?.items {
         let record = owned::one(&state, &principal, KEY, Some(attempt.campaign.0), "Call").await;
         let Some(record) = known(record)? else { continue };
-        if attempt.step.channel == Channel::Call && !spec::is_deleted(&record.spec) {
+        if attempt.step.channel == Channel::Call {
             let contact = state.engine().get_contact(attempt.contact).await.ok();
             return Ok(axum::Json(json!({ "success": true, "call": present::call(&attempt, &record, contact.as_ref()) })));
         }

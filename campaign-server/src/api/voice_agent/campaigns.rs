@@ -1,41 +1,47 @@
 //! `/api/campaigns` and `/api/campaigns/{id}`.
 
 use super::schema::{AgentCampaignEnvelope, AgentCampaignInput, AgentCampaigns, AgentCreated, AgentMessage};
-use super::spec::{self, Given, KEY, Purpose, TYPES};
+use super::spec::{self, Given, Here, KEY, Purpose, TYPES};
 use super::{Reply, ids, lists, present};
 use crate::api::owned;
 use crate::api::request::{Body, Caller, Params, given, wrong};
+pub(super) use crate::api::single::refused;
 use crate::api::v1::error::FastApi;
 use crate::auth::Principal;
 use crate::error::Fault;
 use crate::state::AppState;
 use axum::extract::{Path, State};
+use campaign_core::Kind;
 use campaign_core::campaign::{CampaignRecord, CampaignStatus};
 use campaign_core::id::{CampaignId, ListId};
 use campaign_core::import::{ImportOptions, ImportReport};
 use campaign_core::wire::Object;
-use campaign_core::{Error, Kind};
 use serde_json::{Value, json};
 
 /// The caller's campaign with this id that was made for this and was not deleted.
 pub(super) async fn own(state: &AppState, principal: &Principal, id: &str, purpose: Purpose) -> Result<CampaignRecord, Fault> {
+    let record = made(state, principal, id, purpose).await?;
+    if spec::is_deleted(&record.spec) { Err(Fault::not_found("Campaign")) } else { Ok(record) }
+}
+
+/// As [`own`], and one that was deleted as well: what it has sent stays known.
+pub(super) async fn made(state: &AppState, principal: &Principal, id: &str, purpose: Purpose) -> Result<CampaignRecord, Fault> {
     let record = owned::one(state, principal, KEY, ids::read(id), "Campaign").await?;
-    if spec::is_for(&record.spec, purpose) && !spec::is_deleted(&record.spec) { Ok(record) } else { Err(Fault::not_found("Campaign")) }
+    if spec::is_for(&record.spec, purpose) { Ok(record) } else { Err(Fault::not_found("Campaign")) }
 }
 
 /// The caller's campaigns that were made for one of these and were not deleted, newest first.
 pub(super) async fn all(state: &AppState, principal: &Principal, purposes: &[Purpose]) -> Result<Vec<CampaignRecord>, Fault> {
-    let mut records = owned::all(state, principal, KEY, &[]).await?;
-    records.retain(|record| !spec::is_deleted(&record.spec) && purposes.iter().any(|purpose| spec::is_for(&record.spec, *purpose)));
+    let mut records = all_made(state, principal, purposes).await?;
+    records.retain(|record| !spec::is_deleted(&record.spec));
     Ok(records)
 }
 
-/// What the state does not allow is 400.
-pub(super) fn refused(error: Error) -> Fault {
-    match error.kind() {
-        Kind::State | Kind::Invalid => Fault::refused(error.message()),
-        _ => error.into(),
-    }
+/// As [`all`], and those that were deleted as well.
+pub(super) async fn all_made(state: &AppState, principal: &Principal, purposes: &[Purpose]) -> Result<Vec<CampaignRecord>, Fault> {
+    let mut records = owned::all(state, principal, KEY, &[]).await?;
+    records.retain(|record| purposes.iter().any(|purpose| spec::is_for(&record.spec, *purpose)));
+    Ok(records)
 }
 
 /// Adds numbers along the same path as an import.
@@ -98,7 +104,9 @@ pub(crate) async fn create(State(state): State<AppState>, Caller(principal, _): 
         Some(id) => Some((id, ListId(lists::own(&state, &principal, id).await?.id.0))),
         None => None,
     };
-    let mut spec = spec::make(Given { purpose: Purpose::Campaign, name, kind, config, organization: principal.organization })?;
+    let organization = principal.organization;
+    let given_here = Given { purpose: Purpose::Campaign, name, kind, config, organization, places: spec::IN_CONFIG };
+    let mut spec = spec::make(given_here, Here::of(&state))?;
     let memory = json!({ "contact_list_id": list.map(|(id, _)| id), "scheduled_at": given(&body, "scheduled_at") });
     if let Value::Object(memory) = memory {
         owned::remember(&mut spec, KEY, memory);
@@ -153,7 +161,7 @@ pub(crate) async fn delete(State(state): State<AppState>, Caller(principal, _): 
     Ok(axum::Json(json!({ "success": true, "message": "Campaign deleted" })))
 }
 
-/// Ends a campaign and hides it. What it has sent stays known.
+/// Ends a campaign and hides it. What it has sent, and whom it calls just now, stays known.
 pub(super) async fn end(state: &AppState, record: &CampaignRecord) -> Result<(), Fault> {
     let engine = state.engine();
     let ended = matches!(record.status, CampaignStatus::Completed | CampaignStatus::Cancelled | CampaignStatus::Failed);

@@ -1,6 +1,6 @@
 //! What was sent, and whom was called.
 
-use super::campaigns::{all as campaigns, own};
+use super::campaigns::{all_made, made};
 use super::schema::{AgentCampaignExecutions, AgentExecutions};
 use super::spec::Purpose;
 use super::{Reply, ids, present};
@@ -79,7 +79,7 @@ pub(crate) async fn of_campaign(
     Path(id): Path<String>,
     params: Params,
 ) -> Reply {
-    let record = own(&state, &principal, &id, Purpose::Campaign).await?;
+    let record = made(&state, &principal, &id, Purpose::Campaign).await?;
     let limit = usize::try_from(params.integer("limit", 1, 1000)?.unwrap_or(100)).unwrap_or(100);
     let offset = usize::try_from(params.integer("offset", 0, 1_000_000)?.unwrap_or(0)).unwrap_or(0);
     let kind = params.one_of("exec_type", TYPES)?;
@@ -112,7 +112,7 @@ pub(crate) async fn of_campaign(
 pub(crate) async fn all(State(state): State<AppState>, Caller(principal, _): Caller<FastApi>, params: Params) -> Reply {
     let limit = usize::try_from(params.integer("limit", 1, 1000)?.unwrap_or(100)).unwrap_or(100);
     let kind = params.one_of("exec_type", TYPES)?;
-    let mut records = campaigns(&state, &principal, &[Purpose::Campaign]).await?;
+    let mut records = all_made(&state, &principal, &[Purpose::Campaign]).await?;
     records.retain(|record| kind.is_none_or(|kind| present::kind(record) == kind));
     let found = newest(&state, records, limit, |attempt| has_ended(attempt, None)).await?;
     Ok(axum::Json(json!({ "success": true, "executions": shown(&state, found).await })))

@@ -1,7 +1,7 @@
 //! `/api/messages`: single messages, and the conversations they are part of.
 
 use super::schema::{AgentConversationEnvelope, AgentConversations, AgentMessageInput, AgentMessageSent};
-use super::spec::{KEY, Purpose, bare, is_whatsapp};
+use super::spec::{CONTENT_SID, CONTENT_VARIABLES, KEY, Purpose, is_whatsapp};
 use super::{Reply, ids};
 use crate::api::owned::{self, moment};
 use crate::api::request::{Body, Caller, Params, given, wrong};
@@ -36,7 +36,10 @@ pub(crate) async fn send(State(state): State<AppState>, Caller(principal, _): Ca
     let text = |name: &'static str| given(&body, name).ok_or_else(|| wrong("body", name, "is required"));
     let (from, to, message) = (text("from")?, text("to")?, text("body")?);
     let kind = if is_whatsapp(from) || is_whatsapp(to) { "whatsapp" } else { "sms" };
-    let config = Object::from_iter([("fromNumber".to_owned(), bare(from).into()), ("messageBody".to_owned(), message.into())]);
+    let mut config = Object::from_iter([("fromNumber".to_owned(), from.into()), ("messageBody".to_owned(), message.into())]);
+    for name in CONTENT_SID.into_iter().chain(CONTENT_VARIABLES) {
+        config.extend(body.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
     let sent = super::send(&state, &principal, Purpose::Message, kind, to, config).await?;
     Ok(axum::Json(json!({
         "success": true,
@@ -84,7 +87,8 @@ impl Campaigns<'_> {
         Ok(self.known.get(&id).and_then(Option::as_ref))
     }
 
-    /// Whether something of this campaign may be seen: the caller's is; one that is gone or was never there is the operator's.
+    /// Whether something of this campaign may be seen: the caller's is. What belongs to none, or to one that is gone, is the operator's: our
+    /// number may be shared, so nobody else can say whom a person meant who wrote before any campaign did.
     async fn sees(&mut self, principal: &Principal, campaign: Option<CampaignId>) -> Result<bool, Fault> {
         if principal.organization.is_none() {
             return Ok(true);
@@ -102,8 +106,10 @@ impl Campaigns<'_> {
     }
 }
 
-/// One conversation with those of its messages that the caller may see.
-async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation: &Conversation) -> Result<Value, Fault> {
+/// One conversation with those of its messages that the caller may see; `None` when the caller has no part in it.
+///
+/// Each message is its own campaign's, whoever wrote last: organisations may share a number.
+async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation: &Conversation) -> Result<Option<Value>, Fault> {
     let key = &conversation.key;
     let engine = campaigns.state.engine();
     let mut shown = Vec::new();
@@ -113,8 +119,7 @@ async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation
         if message.tool.is_some() {
             continue;
         }
-        let campaign = message.campaign_id.or(conversation.campaign_id);
-        if campaigns.sees(principal, campaign).await? {
+        if campaigns.sees(principal, message.campaign_id).await? {
             shown.push(json!({
                 "message_sid": message.id,
                 "role": if message.author == Author::Person { "user" } else { "assistant" },
@@ -127,8 +132,11 @@ async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation
             last = Some(message);
         }
     }
+    if shown.is_empty() && !campaigns.sees(principal, conversation.campaign_id).await? {
+        return Ok(None);
+    }
     let id = id_of(key);
-    Ok(json!({
+    Ok(Some(json!({
         "id": id,
         "conversation_id": id,
         "phoneNumberId": &*key.ours,
@@ -140,7 +148,7 @@ async fn show(campaigns: &mut Campaigns<'_>, principal: &Principal, conversation
         "latest_message": last.as_ref().map(|message| message.text.as_str()),
         "message_count": shown.len(),
         "conversation": shown,
-    }))
+    })))
 }
 
 fn status(message: &Message) -> &'static str {
@@ -186,7 +194,7 @@ pub(crate) async fn list(State(state): State<AppState>, Caller(principal, _): Ca
     }
     let mut shown = Vec::with_capacity(found.len());
     for conversation in &found {
-        shown.push(show(&mut campaigns, &principal, conversation).await?);
+        shown.extend(show(&mut campaigns, &principal, conversation).await?);
     }
     Ok(axum::Json(json!({ "success": true, "messages": shown })))
 }
@@ -203,10 +211,7 @@ pub(crate) async fn get(State(state): State<AppState>, Caller(principal, _): Cal
     let all = state.engine().conversations(query).await?;
     let conversation = all.into_iter().find(|conversation| conversation.key == key).ok_or_else(missing)?;
     let mut campaigns = Campaigns { state: &state, known: HashMap::new() };
-    if !campaigns.sees(&principal, conversation.campaign_id).await? {
-        return Err(missing().into());
-    }
-    let shown = show(&mut campaigns, &principal, &conversation).await?;
+    let shown = show(&mut campaigns, &principal, &conversation).await?.ok_or_else(missing)?;
     Ok(axum::Json(json!({ "success": true, "conversation": shown })))
 }
 

@@ -41,7 +41,7 @@ use crate::openapi::add_failures;
 use crate::state::AppState;
 use campaign_core::wire::Object;
 use serde_json::Value;
-use spec::{Given, Purpose};
+use spec::{Given, Here, Purpose};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -61,7 +61,8 @@ async fn send(
     config: Object,
 ) -> Result<single::Sent, Fault> {
     let name = format!("{} by API", if purpose == Purpose::Call { "Call" } else { "Message" });
-    let spec = spec::make(Given { purpose, name: &name, kind, config, organization: principal.organization })?;
+    let campaign = Given { purpose, name: &name, kind, config, organization: principal.organization, places: spec::SINGLE };
+    let spec = spec::make(campaign, Here::of(state))?;
     let row = Object::from_iter([("phone_number".to_owned(), Value::from(spec::bare(to)))]);
     let record = single::begin(state, spec, row, "to").await?;
     single::handed_over(state, record).await

@@ -22,10 +22,11 @@ fn prefix(organization: Option<i64>) -> String {
     format!("{:016}/", organization.unwrap_or(0))
 }
 
-/// The addresses that Twilio is to call, on the host that was called here.
-fn addresses(headers: &HeaderMap) -> Value {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let at = |name: &str| format!("https://{host}/webhooks/twilio/{name}");
+/// The addresses that Twilio is to call: below the public URL, or without one on the host that was called here.
+fn addresses(public_url: Option<&str>, headers: &HeaderMap) -> Value {
+    let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let base = public_url.map_or_else(|| format!("https://{}", host()), |url| url.trim_end_matches('/').to_owned());
+    let at = |name: &str| format!("{base}/webhooks/twilio/{name}");
     json!({
         "incomingUrl": at("incoming"),
         "statusCallbackUrl": at("status"),
@@ -74,7 +75,8 @@ pub(crate) async fn register(
     value["id"] = id.as_str().into();
     let put = PutDocument { collection: COLLECTION.to_owned(), key, value, expected_revision: None };
     state.engine().store().put_document(put).await?;
-    Ok(axum::Json(json!({ "success": true, "phone_id": id, "phoneNumber": number, "webhookConfiguration": addresses(&headers) })))
+    let webhooks = addresses(state.options().public_url.as_deref(), &headers);
+    Ok(axum::Json(json!({ "success": true, "phone_id": id, "phoneNumber": number, "webhookConfiguration": webhooks })))
 }
 
 /// Numbers that were registered.

@@ -81,12 +81,16 @@ pub(super) fn execution_status(attempt: &Attempt) -> Option<&'static str> {
     })
 }
 
+/// Why an attempt failed; nothing of one that reached the person or goes on.
+fn error(attempt: &Attempt) -> Option<String> {
+    let outcome = attempt.outcome.as_ref().filter(|_| execution_status(attempt) == Some("failed"))?;
+    Some(outcome.detail.clone().unwrap_or_else(|| outcome.disposition.to_string()))
+}
+
 /// An attempt that has ended.
 pub(super) fn execution(attempt: &Attempt, record: &CampaignRecord, contact: Option<&Contact>) -> Value {
     let reference = reference(attempt);
     let (call, message) = if attempt.step.channel == Channel::Call { (reference, None) } else { (None, reference) };
-    let status = execution_status(attempt);
-    let failed = status == Some("failed");
     let at = moment(attempt.finished_at.or(attempt.started_at).unwrap_or(attempt.claimed_at));
     json!({
         "id": ids::write(attempt.id.0),
@@ -96,12 +100,10 @@ pub(super) fn execution(attempt: &Attempt, record: &CampaignRecord, contact: Opt
         "from_number": from(attempt, record),
         "to_number": contact.map(|contact| contact.person.phone.as_str()),
         "contact_name": contact.and_then(|contact| contact.person.name.as_deref()),
-        "status": status,
+        "status": execution_status(attempt),
         "message_sid": message,
         "call_sid": call,
-        "error": attempt.outcome.as_ref().filter(|_| failed).map(|outcome| {
-            outcome.detail.clone().unwrap_or_else(|| outcome.disposition.to_string())
-        }),
+        "error": error(attempt),
         "userId": user(record),
         "executed_at": at,
         "created_at": moment(attempt.claimed_at),
@@ -131,7 +133,7 @@ pub(super) fn call(attempt: &Attempt, record: &CampaignRecord, contact: Option<&
         "result": attempt.disposition(),
         "timestamp": moment(attempt.started_at.unwrap_or(attempt.claimed_at)),
         "duration": outcome.map_or(0, |outcome| outcome.duration_seconds),
-        "error": outcome.and_then(|outcome| outcome.detail.as_deref()),
+        "error": error(attempt),
         "conversation": said.filter(|said| said.is_array()).cloned().unwrap_or_else(|| json!([])),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::campaigns::{add, all, end, own, refused, rows};
 use super::schema::{AgentCreated, AgentMessage, AgentScheduledCall, AgentScheduledCalls, AgentScheduledInput};
-use super::spec::{self, Given, KEY, Purpose};
+use super::spec::{self, Given, Here, KEY, Purpose};
 use super::{Reply, ids, present};
 use crate::api::owned::{self, moment};
 use crate::api::request::{Body, Caller, given, wrong};
@@ -70,8 +70,9 @@ pub(crate) async fn create(State(state): State<AppState>, Caller(principal, _): 
         }
     }
     let name = given(&body, "name").unwrap_or("Scheduled call");
-    let campaign = Given { purpose: Purpose::Scheduled, name, kind: "voice", config, organization: principal.organization };
-    let mut spec = spec::make(campaign)?;
+    let organization = principal.organization;
+    let campaign = Given { purpose: Purpose::Scheduled, name, kind: "voice", config, organization, places: spec::SCHEDULED };
+    let mut spec = spec::make(campaign, Here::of(&state))?;
     owned::remember(&mut spec, KEY, Object::from_iter([("scheduled_at".to_owned(), at.into())]));
     let engine = state.engine();
     let record = engine.create_campaign(spec).await.map_err(refused)?;

@@ -62,6 +62,13 @@ pub(crate) struct AgentConfig {
     /// Goes out as it is; needed for messages.
     #[serde(rename = "messageBody")]
     message_body: Option<String>,
+    /// The approved template that WhatsApp needs where the person has not written for 24 hours, `HX...`. Also as `content_sid`.
+    #[serde(rename = "contentSid")]
+    content_sid: Option<String>,
+    /// Its variables; names in single braces stand for those of the contact, and `{message}` for the text. Also as `content_variables`.
+    #[serde(rename = "contentVariables")]
+    #[schema(value_type = Option<Object>)]
+    content_variables: Option<Value>,
 }
 
 /// The id of what was created.
@@ -327,6 +334,13 @@ pub(crate) struct AgentMessageInput {
     from: String,
     to: String,
     body: String,
+    /// The approved template that WhatsApp needs where the person has not written for 24 hours, `HX...`. Also as `content_sid`.
+    #[serde(rename = "contentSid")]
+    content_sid: Option<String>,
+    /// Its variables. Also as `content_variables`.
+    #[serde(rename = "contentVariables")]
+    #[schema(value_type = Option<Object>)]
+    content_variables: Option<Value>,
 }
 
 /// A message that is on its way.
