@@ -101,7 +101,7 @@ pub(crate) struct Import {
     /// Into a contact list instead of a campaign.
     #[arg(long)]
     list: bool,
-    /// Removes contacts of earlier imports that nobody has tried to reach.
+    /// Replaces the contacts of earlier files that nobody has tried to reach.
     #[arg(long)]
     replace_untouched: bool,
     #[command(flatten)]
