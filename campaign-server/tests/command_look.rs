@@ -129,6 +129,42 @@ fn texts_are_previewed_and_checked_and_campaigns_simulated_and_explained() {
 }
 
 #[test]
+fn the_file_of_rejected_rows_takes_the_place_of_nothing_that_is_read() {
+    let desk = Desk::on_sqlite();
+    ran(&desk);
+    let kept = |name: &str, text: &str| assert_eq!(std::fs::read_to_string(desk.path(name)).unwrap(), text, "{name}");
+    let rows = "phone_number\n+12125550777\nnonsense\n";
+    desk.write("more.csv", rows);
+    std::fs::hard_link(desk.path("more.csv"), desk.path("same.csv")).unwrap();
+    for arguments in [
+        &["import", "1", "more.csv", "--rejects", "./more.csv"][..],
+        &["import", "1", "more.csv", "--rejects", "same.csv"],
+        &["run", "more.csv", "--rejects", "more.csv"],
+        &["suppress", "import", "more.csv", "--rejects", "more.csv"],
+    ] {
+        let said = desk.campaign(arguments);
+        assert!(said.code == 2 && said.err.contains("rejects"), "{arguments:?}: {said:?}");
+        kept("more.csv", rows);
+    }
+    assert_eq!(desk.json(&["status"])["total"], 1, "nothing was made for a command that is refused");
+    // Refused for another reason: the file of an earlier import stays.
+    desk.write("old.csv", "old\n");
+    for arguments in [
+        &["import", "99", "more.csv", "--rejects", "old.csv"][..],
+        &["import", "1", "nobody.csv", "--rejects", "old.csv"],
+        &["import", "1", "more.csv", "--rejects", "no/such/folder.csv"],
+    ] {
+        assert!([2, 3].contains(&desk.campaign(arguments).code), "{arguments:?}");
+        kept("old.csv", "old\n");
+    }
+    assert_eq!(desk.json(&["suppress", "import", "more.csv", "--rejects", "old.csv"])["invalid"], 1);
+    assert!(std::fs::read_to_string(desk.path("old.csv")).unwrap().contains("nonsense"));
+    desk.write("more.csv", "phone_number\n+12125550777\n");
+    assert_eq!(desk.json(&["suppress", "import", "more.csv", "--rejects", "old.csv"])["invalid"], 0);
+    kept("old.csv", "");
+}
+
+#[test]
 fn numbers_are_suppressed_and_freed() {
     let desk = Desk::on_sqlite();
     assert_eq!(desk.json(&["suppress", "add", "(212) 555-0123", "+12125550124", "--reason", "asked"])["suppressed"], 2);

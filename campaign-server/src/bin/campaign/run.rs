@@ -81,6 +81,7 @@ impl Run {
         let digest = self.file.as_deref().map(digest).transpose()?;
         // Read before anything starts: a mistake in it costs nothing.
         wire::spec(plan.clone())?;
+        self.file.as_deref().map_or(Ok(()), |file| self.how.check(file))?;
         let engine = node(&configuration, false).await?;
         let done = self.with(&engine, &configuration, plan, digest, session.json).await;
         let closed = if matches!(done, Err(Failure::Said(_))) { Ok(()) } else { engine.close().await };
@@ -211,12 +212,13 @@ impl Run {
             let message = "the campaign has ended, and the file has changed since; --again makes another campaign of it";
             return Err(Error::new(Kind::State, message).with("campaign", id).into());
         }
-        let options = self.how.options(configuration.region())?;
+        let options = self.how.options(file, configuration.region())?;
         let mut watch = Watch::importing();
         let source = ImportSource::Path(file.to_path_buf());
         let report = engine.import_with_progress(Owner::Campaign(id), source, options, |progress| watch.read(&progress)).await;
         watch.end();
         let report = report?;
+        self.how.ended(&report)?;
         begun.imported = Some(digest);
         begun.report = Some(report.clone());
         remember(engine, &key, &begun, revision).await?;

@@ -91,7 +91,9 @@ impl Suppress {
             Self::Check(arguments) => check(&engine, &arguments, region, session.json).await?,
             Self::Import(arguments) => {
                 let ImportNumbers { file, covers, reason, how } = arguments;
-                let report = engine.import_suppressions(import::source(&file)?, how.options(region)?, covers.scope()?, &reason).await?;
+                let options = how.options(&file, region)?;
+                let report = engine.import_suppressions(import::source(&file)?, options, covers.scope()?, &reason).await?;
+                how.ended(&report)?;
                 if session.json { json_line(&wire::import_report(&report))? } else { import::told(&report)? }
             }
         }
