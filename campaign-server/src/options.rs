@@ -12,7 +12,8 @@ pub enum Access {
     /// Only who has an API key, within its scope and its organisation.
     Keys,
     /// Everybody, with every right; what they create belongs to this organisation. For a machine of one's own: [`crate::serve`] refuses
-    /// to listen on a public address with it.
+    /// to listen on a public address with it, and requests are refused (403) whose `Host` or `Origin` is neither of this machine nor of
+    /// [`ServerOptions::allowed_origins`], so that no web page can use it through a browser.
     Open {
         /// The organisation of what is created; `None` sees and does everything without one.
         organization: Option<i64>,

@@ -183,6 +183,47 @@ async fn an_open_server_is_for_this_machine_only() {
 }
 
 #[tokio::test]
+async fn no_web_page_uses_an_open_server() {
+    let server = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        support::open(options);
+        options.allowed_origins = vec!["https://dashboard.example".to_owned()];
+    })
+    .await;
+    let status = async |method: &str, headers: &[(&str, &str)]| {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        server.send(method, CAMPAIGNS, &headers, small().to_string()).await
+    };
+    for fine in [
+        ("origin", "http://localhost:3000"),
+        ("origin", "http://127.0.0.1:8080"),
+        ("origin", "https://dashboard.example"),
+        ("host", "localhost"),
+        ("host", "[::1]:8080"),
+        ("host", "dashboard.example"),
+    ] {
+        assert_eq!(status("POST", &[fine]).await.status, 200, "{fine:?}");
+    }
+    for foreign in
+        [("origin", "https://evil.example"), ("origin", "null"), ("origin", "http://localhost.evil.example"), ("host", "evil.example:80")]
+    {
+        for method in ["GET", "POST"] {
+            let answer = status(method, &[foreign]).await;
+            assert_eq!(answer.status, 403, "{method} {foreign:?}");
+            assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains("localhost")), "{}", answer.json());
+        }
+        for path in ["/ws/campaigns/monitor", "/ws/campaigns/1/progress", "/ws/ai-chat"] {
+            assert!(server.try_socket(path, &[foreign]).await.is_err(), "{path} {foreign:?}");
+        }
+    }
+    server.try_socket("/ws/campaigns/monitor", &[("origin", "http://localhost:3000")]).await.unwrap();
+    // Keys are what a page has not; where they are asked for, nothing else is.
+    let keyed = Server::on("sqlite").await;
+    let bearer = format!("Bearer {}", keyed.key(Scope::Read, None).await);
+    let headers = [("authorization", bearer.as_str()), ("origin", "https://evil.example"), ("host", "campaigns.example")];
+    assert_eq!(keyed.send("GET", CAMPAIGNS, &headers, "").await.status, 200);
+}
+
+#[tokio::test]
 async fn every_answer_has_its_headers_and_origins_are_named() {
     let server = Server::on("sqlite").await;
     for path in ["/health", "/nothing", CAMPAIGNS, "/docs"] {
