@@ -36,7 +36,8 @@ pub struct ServerOptions {
     pub upload_timeout: Duration,
     /// How long a client may be silent in the middle of a request body. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// Web pages of these origins may call (CORS), for example `https://dashboard.example.com`. Default: none.
+    /// Web pages of these origins may call (CORS), for example `https://dashboard.example.com`. What is no origin, `*` among
+    /// it, is left out, and the log says so. Default: none.
     pub allowed_origins: Vec<String>,
     /// The country whose national numbers API 1 understands (`5551234567`), ISO 3166. Default `US`, as its documents say.
     pub default_region: Option<String>,

@@ -243,6 +243,12 @@ async fn every_answer_has_its_headers_and_origins_are_named() {
     };
     assert_eq!(ask("https://dashboard.example").await.unwrap(), "https://dashboard.example");
     assert_eq!(ask("https://evil.example").await, None);
+    let everybody = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        options.allowed_origins = vec!["*".to_owned(), "nonsense".to_owned()];
+    })
+    .await;
+    let answer = everybody.send("GET", "/health", &[("origin", "https://evil.example")], "").await;
+    assert_eq!((answer.status, answer.headers.get("access-control-allow-origin")), (200, None), "origins are named");
 }
 
 #[tokio::test]
