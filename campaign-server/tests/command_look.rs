@@ -217,6 +217,43 @@ fn stores_are_made_ready_and_copied() {
 }
 
 #[test]
+fn what_is_overwritten_holds_what_the_source_holds_or_stays_as_it_is() {
+    let from = Desk::on_sqlite();
+    ran(&from);
+    let other = |people: &[(&str, usize)]| {
+        let desk = Desk::on_sqlite();
+        desk.write("campaign.toml", INSTANT);
+        for (name, count) in people {
+            desk.people(name, *count);
+            assert_eq!(desk.campaign(&["run", name, "--set", "rate_limit_per_minute=60000"]).code, 0);
+        }
+        desk
+    };
+    // More people, and some of the same under other numbers.
+    let to = other(&[("people.csv", 6)]);
+    assert_eq!(to.json(&["export", "1"]).as_array().unwrap().len(), 6);
+    assert_eq!(from.campaign(&["copy-store", &from.store, &to.store, "--overwrite"]).code, 0);
+    for what in ["contacts", "attempts"] {
+        assert_eq!(to.json(&["export", "1", "--what", what]), from.json(&["export", "1", "--what", what]));
+    }
+    assert_eq!(to.json(&["status", "1"])["progress"]["total_contacts"], 3);
+
+    // Another campaign holds contacts of the same numbers: nothing is changed.
+    let to = other(&[("one.csv", 1), ("more.csv", 2)]);
+    let before: Vec<Value> = ["1", "2"].iter().map(|id| to.json(&["export", id])).collect();
+    let said = from.campaign(&["copy-store", &from.store, &to.store, "--overwrite"]);
+    assert!(said.code == 3 && said.err.contains("nothing was copied"), "{said:?}");
+    assert_eq!(["1", "2"].iter().map(|id| to.json(&["export", id])).collect::<Vec<_>>(), before);
+
+    // A source that is not there, and one that is the target by another name.
+    let (missing, new) = (from.path("missing.db"), from.path("new.db"));
+    let said = from.campaign(&["copy-store", &format!("sqlite://{}", missing.display()), &format!("sqlite://{}", new.display())]);
+    assert!(said.code == 3 && !missing.exists() && !new.exists(), "{said:?}");
+    assert_eq!(from.campaign(&["copy-store", &from.store, "sqlite://./campaigns.db", "--overwrite"]).code, 2);
+    assert_eq!(from.json(&["status"])["total"], 1);
+}
+
+#[test]
 fn what_is_not_understood_is_said_in_one_sentence_or_in_json() {
     let desk = Desk::on_sqlite();
     let said = desk.campaign(&["status", "7", "--json"]);

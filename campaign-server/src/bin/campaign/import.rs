@@ -143,7 +143,7 @@ fn metadata(path: &Path) -> io::Result<Metadata> {
 }
 
 /// Whether both are one file, whatever its names are. Terminals and pipes are read and written at once.
-fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+pub(crate) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
