@@ -99,6 +99,9 @@ fn texts_are_previewed_and_checked_and_campaigns_simulated_and_explained() {
     let said = desk.campaign(&["preview", "--template", "Hi {{ name"]);
     assert!(said.code == 2 && said.err.starts_with("campaign: ") && said.err.lines().count() == 1, "{said:?}");
     assert_eq!(desk.campaign(&["preview", "1", "--contact", "99"]).code, 3);
+    let all = desk.json(&["preview", "1"]);
+    let ids: Vec<i64> = all.as_array().unwrap().iter().filter_map(|one| one["contact_id"].as_i64()).collect();
+    assert_eq!(ids, [1, 2, 3]);
 
     assert_eq!(desk.json(&["lint", "1"])["ok"], true);
     assert_eq!(desk.campaign(&["lint", "1"]).code, 0);
@@ -168,6 +171,14 @@ fn the_file_of_rejected_rows_takes_the_place_of_nothing_that_is_read() {
 fn numbers_are_suppressed_and_freed() {
     let desk = Desk::on_sqlite();
     assert_eq!(desk.json(&["suppress", "add", "(212) 555-0123", "+12125550124", "--reason", "asked"])["suppressed"], 2);
+    assert_eq!(desk.json(&["suppress", "list", "--campaign", "9"]), serde_json::json!([]));
+    for missing in [
+        &["suppress", "add", "+12125550123", "--campaign", "999"][..],
+        &["webhooks", "create", "--url", "https://example.com/hook", "--campaign", "999"],
+    ] {
+        let said = desk.campaign(missing);
+        assert!(said.code == 3 && said.err.contains("999 does not exist"), "{said:?}");
+    }
     let checked = desk.json(&["suppress", "check", "+12125550123", "+12125550999"]);
     assert_eq!((&checked[0]["suppressed"], &checked[1]["suppressed"]), (&true.into(), &false.into()));
     assert_eq!(desk.json(&["suppress", "add", "+12125550200", "--organization", "7"])["suppressed"], 1);
@@ -176,7 +187,7 @@ fn numbers_are_suppressed_and_freed() {
     desk.write("numbers.csv", "phone_number,reason\n+12125550300,moved\n+12125550301,\n");
     assert_eq!(desk.json(&["suppress", "import", "numbers.csv", "--reason", "file"])["imported"], 2);
     let listed = desk.campaign(&["suppress", "list", "--json"]);
-    let reasons: Vec<Value> = listed.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["reason"].clone()).collect();
+    let reasons: Vec<Value> = listed.json().as_array().unwrap().iter().map(|entry| entry["reason"].clone()).collect();
     assert!(reasons.len() == 5 && reasons.contains(&"moved".into()), "{listed:?}");
     assert!(desk.campaign(&["suppress", "list"]).out.contains("organisation 7"));
     assert_eq!(desk.json(&["suppress", "remove", "+12125550123", "+12125550999"])["removed"], 1);
@@ -262,6 +273,9 @@ fn what_is_not_understood_is_said_in_one_sentence_or_in_json() {
     let said = desk.campaign(&["status", "seven", "--json"]);
     let error: Value = serde_json::from_str(&said.err).unwrap();
     assert_eq!((said.code, error["error"]["kind"].as_str()), (2, Some("usage")));
+    let said = desk.campaign(&["run", "--json"]);
+    let error: Value = serde_json::from_str(&said.err).unwrap();
+    assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains("<FILE>")), "{error}");
     assert_eq!(desk.campaign(&["dance"]).code, 2);
     assert_eq!(desk.campaign(&["status", "--store", "redis://host"]).code, 2);
 }
