@@ -126,6 +126,19 @@ async fn one_organisation_never_sees_another() {
         assert_eq!(server.call(&theirs, "DELETE", "/api/v1/dnc", Some(&number)).await.status, 404);
         assert_eq!(server.call(&ours, "GET", "/api/v1/dnc", None).await.json()["total"], 1);
 
+        // Within one campaign, which is the caller's.
+        let within = json!({ "phone_number": "+12125550124", "campaign_id": id });
+        assert_eq!(server.call(&theirs, "POST", "/api/v1/dnc", Some(&within)).await.status, 404);
+        let added = server.call(&ours, "POST", "/api/v1/dnc", Some(&within)).await.json();
+        assert_eq!((&added["campaign_id"], &added["organization_id"]), (&json!(id), &Value::Null));
+        assert_eq!(server.call(&ours, "GET", "/api/v1/dnc", None).await.json()["total"], 1, "no more than was asked for is covered");
+        let listed = format!("/api/v1/dnc?campaign_id={id}");
+        assert_eq!(server.call(&ours, "GET", &listed, None).await.json()["items"][0]["phone_number"], "+12125550124");
+        assert_eq!(server.call(&theirs, "GET", &listed, None).await.status, 404);
+        assert_eq!(server.call(&ours, "DELETE", &listed, Some(&within)).await.json()["removed_count"], 1);
+        let nonsense = json!({ "phone_number": "+12125550124", "campaign_id": "all" });
+        assert_eq!(server.call(&ours, "POST", "/api/v1/dnc", Some(&nonsense)).await.status, 422);
+
         // Nobody gives a campaign to somebody else, but for the operator.
         let named = |organization: i64| {
             let mut body = small();
