@@ -27,12 +27,23 @@ pub(crate) fn body_idle(options: &ServerOptions) -> RequestBodyTimeoutLayer {
     RequestBodyTimeoutLayer::new(options.body_idle_timeout)
 }
 
+/// Whether this is an origin as browsers send it: a scheme, a host, a port when it is not the usual one, and nothing else.
+pub(crate) fn is_origin(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    url.host_str().is_some_and(|host| !host.is_empty() && !host.contains('*') && text == format!("{}://{host}{port}", url.scheme()))
+}
+
 /// Headers of every answer, and CORS when origins are named.
 pub(crate) fn headers(mut router: Router, options: &ServerOptions) -> Router {
     for (name, value) in HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name.clone(), HeaderValue::from_static(value)));
     }
-    let origins: Vec<HeaderValue> = options.allowed_origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let (origins, others): (Vec<&String>, Vec<&String>) = options.allowed_origins.iter().partition(|origin| is_origin(origin));
+    for origin in others {
+        tracing::warn!(origin, "this is no origin, so nobody may call from it; an origin is https://host or https://host:port");
+    }
+    let origins: Vec<HeaderValue> = origins.into_iter().filter_map(|origin| origin.parse().ok()).collect();
     if origins.is_empty() {
         return router;
     }
@@ -43,4 +54,21 @@ pub(crate) fn headers(mut router: Router, options: &ServerOptions) -> Router {
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
             .max_age(Duration::from_secs(600)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for fine in ["https://a.example", "http://localhost:3000", "https://[::1]:8443", "capacitor://localhost"] {
+            assert!(is_origin(fine), "{fine}");
+        }
+        for wrong in
+            ["*", "", "null", "a.example", "https://", "https://a.example/", "https://A.example", "https://a.example:443", "https://*"]
+        {
+            assert!(!is_origin(wrong), "{wrong}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ pub enum Access {
     /// Only who has an API key, within its scope and its organisation.
     Keys,
     /// Everybody, with every right; what they create belongs to this organisation. For a machine of one's own: [`crate::serve`] refuses
-    /// to listen on a public address with it.
+    /// to listen on a public address with it, and requests are refused (403) whose `Host` or `Origin` is neither of this machine nor of
+    /// [`ServerOptions::allowed_origins`], so that no web page can use it through a browser.
     Open {
         /// The organisation of what is created; `None` sees and does everything without one.
         organization: Option<i64>,
@@ -38,7 +39,8 @@ pub struct ServerOptions {
     pub upload_timeout: Duration,
     /// How long a client may be silent in the middle of a request body. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// Web pages of these origins may call (CORS), for example `https://dashboard.example.com`. Default: none.
+    /// Web pages of these origins may call (CORS), for example `https://dashboard.example.com`. What is no origin, `*` among
+    /// it, is left out, and the log says so. Default: none.
     pub allowed_origins: Vec<String>,
     /// The country whose national numbers API 1 understands (`5551234567`), ISO 3166. Default `US`, as its documents say.
     pub default_region: Option<String>,

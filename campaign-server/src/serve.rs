@@ -41,10 +41,12 @@ pub async fn check(engine: &Engine, options: &ServerOptions, address: SocketAddr
             "a server without API keys may only listen on this machine (127.0.0.1 or ::1); create a key with `campaign keys create`",
         ));
     }
-    if !crate::auth::Keys::new(Arc::clone(engine.store()), Arc::clone(engine.executor())).any().await? && !is_loopback(address.ip()) {
-        return Err(Error::new(Kind::Invalid, "there is no API key yet, so nobody could call; create one with `campaign keys create`"));
+    let keys = crate::auth::Keys::new(Arc::clone(engine.store()), Arc::clone(engine.executor()));
+    if is_loopback(address.ip()) || keys.any().await? {
+        return Ok(());
     }
-    Ok(())
+    let none = if keys.list().await?.is_empty() { "there is no API key yet" } else { "every API key is revoked" };
+    Err(Error::new(Kind::Invalid, format!("{none}, so nobody could call; create one with `campaign keys create`")))
 }
 
 fn is_loopback(address: IpAddr) -> bool {

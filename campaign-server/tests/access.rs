@@ -126,6 +126,19 @@ async fn one_organisation_never_sees_another() {
         assert_eq!(server.call(&theirs, "DELETE", "/api/v1/dnc", Some(&number)).await.status, 404);
         assert_eq!(server.call(&ours, "GET", "/api/v1/dnc", None).await.json()["total"], 1);
 
+        // Within one campaign, which is the caller's.
+        let within = json!({ "phone_number": "+12125550124", "campaign_id": id });
+        assert_eq!(server.call(&theirs, "POST", "/api/v1/dnc", Some(&within)).await.status, 404);
+        let added = server.call(&ours, "POST", "/api/v1/dnc", Some(&within)).await.json();
+        assert_eq!((&added["campaign_id"], &added["organization_id"]), (&json!(id), &Value::Null));
+        assert_eq!(server.call(&ours, "GET", "/api/v1/dnc", None).await.json()["total"], 1, "no more than was asked for is covered");
+        let listed = format!("/api/v1/dnc?campaign_id={id}");
+        assert_eq!(server.call(&ours, "GET", &listed, None).await.json()["items"][0]["phone_number"], "+12125550124");
+        assert_eq!(server.call(&theirs, "GET", &listed, None).await.status, 404);
+        assert_eq!(server.call(&ours, "DELETE", &listed, Some(&within)).await.json()["removed_count"], 1);
+        let nonsense = json!({ "phone_number": "+12125550124", "campaign_id": "all" });
+        assert_eq!(server.call(&ours, "POST", "/api/v1/dnc", Some(&nonsense)).await.status, 422);
+
         // Nobody gives a campaign to somebody else, but for the operator.
         let named = |organization: i64| {
             let mut body = small();
@@ -183,6 +196,47 @@ async fn an_open_server_is_for_this_machine_only() {
 }
 
 #[tokio::test]
+async fn no_web_page_uses_an_open_server() {
+    let server = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        support::open(options);
+        options.allowed_origins = vec!["https://dashboard.example".to_owned()];
+    })
+    .await;
+    let status = async |method: &str, headers: &[(&str, &str)]| {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        server.send(method, CAMPAIGNS, &headers, small().to_string()).await
+    };
+    for fine in [
+        ("origin", "http://localhost:3000"),
+        ("origin", "http://127.0.0.1:8080"),
+        ("origin", "https://dashboard.example"),
+        ("host", "localhost"),
+        ("host", "[::1]:8080"),
+        ("host", "dashboard.example"),
+    ] {
+        assert_eq!(status("POST", &[fine]).await.status, 200, "{fine:?}");
+    }
+    for foreign in
+        [("origin", "https://evil.example"), ("origin", "null"), ("origin", "http://localhost.evil.example"), ("host", "evil.example:80")]
+    {
+        for method in ["GET", "POST"] {
+            let answer = status(method, &[foreign]).await;
+            assert_eq!(answer.status, 403, "{method} {foreign:?}");
+            assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains("localhost")), "{}", answer.json());
+        }
+        for path in ["/ws/campaigns/monitor", "/ws/campaigns/1/progress", "/ws/ai-chat"] {
+            assert!(server.try_socket(path, &[foreign]).await.is_err(), "{path} {foreign:?}");
+        }
+    }
+    server.try_socket("/ws/campaigns/monitor", &[("origin", "http://localhost:3000")]).await.unwrap();
+    // Keys are what a page has not; where they are asked for, nothing else is.
+    let keyed = Server::on("sqlite").await;
+    let bearer = format!("Bearer {}", keyed.key(Scope::Read, None).await);
+    let headers = [("authorization", bearer.as_str()), ("origin", "https://evil.example"), ("host", "campaigns.example")];
+    assert_eq!(keyed.send("GET", CAMPAIGNS, &headers, "").await.status, 200);
+}
+
+#[tokio::test]
 async fn every_answer_has_its_headers_and_origins_are_named() {
     let server = Server::on("sqlite").await;
     for path in ["/health", "/nothing", CAMPAIGNS, "/docs"] {
@@ -202,6 +256,12 @@ async fn every_answer_has_its_headers_and_origins_are_named() {
     };
     assert_eq!(ask("https://dashboard.example").await.unwrap(), "https://dashboard.example");
     assert_eq!(ask("https://evil.example").await, None);
+    let everybody = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        options.allowed_origins = vec!["*".to_owned(), "nonsense".to_owned()];
+    })
+    .await;
+    let answer = everybody.send("GET", "/health", &[("origin", "https://evil.example")], "").await;
+    assert_eq!((answer.status, answer.headers.get("access-control-allow-origin")), (200, None), "origins are named");
 }
 
 #[tokio::test]

@@ -99,6 +99,9 @@ fn texts_are_previewed_and_checked_and_campaigns_simulated_and_explained() {
     let said = desk.campaign(&["preview", "--template", "Hi {{ name"]);
     assert!(said.code == 2 && said.err.starts_with("campaign: ") && said.err.lines().count() == 1, "{said:?}");
     assert_eq!(desk.campaign(&["preview", "1", "--contact", "99"]).code, 3);
+    let all = desk.json(&["preview", "1"]);
+    let ids: Vec<i64> = all.as_array().unwrap().iter().filter_map(|one| one["contact_id"].as_i64()).collect();
+    assert_eq!(ids, [1, 2, 3]);
 
     assert_eq!(desk.json(&["lint", "1"])["ok"], true);
     assert_eq!(desk.campaign(&["lint", "1"]).code, 0);
@@ -129,9 +132,53 @@ fn texts_are_previewed_and_checked_and_campaigns_simulated_and_explained() {
 }
 
 #[test]
+fn the_file_of_rejected_rows_takes_the_place_of_nothing_that_is_read() {
+    let desk = Desk::on_sqlite();
+    ran(&desk);
+    let kept = |name: &str, text: &str| assert_eq!(std::fs::read_to_string(desk.path(name)).unwrap(), text, "{name}");
+    let rows = "phone_number\n+12125550777\nnonsense\n";
+    desk.write("more.csv", rows);
+    std::fs::hard_link(desk.path("more.csv"), desk.path("same.csv")).unwrap();
+    for arguments in [
+        &["import", "1", "more.csv", "--rejects", "./more.csv"][..],
+        &["import", "1", "more.csv", "--rejects", "same.csv"],
+        &["run", "more.csv", "--rejects", "more.csv"],
+        &["suppress", "import", "more.csv", "--rejects", "more.csv"],
+    ] {
+        let said = desk.campaign(arguments);
+        assert!(said.code == 2 && said.err.contains("rejects"), "{arguments:?}: {said:?}");
+        kept("more.csv", rows);
+    }
+    assert_eq!(desk.json(&["status"])["total"], 1, "nothing was made for a command that is refused");
+    // Refused for another reason: the file of an earlier import stays.
+    desk.write("old.csv", "old\n");
+    for arguments in [
+        &["import", "99", "more.csv", "--rejects", "old.csv"][..],
+        &["import", "1", "nobody.csv", "--rejects", "old.csv"],
+        &["import", "1", "more.csv", "--rejects", "no/such/folder.csv"],
+    ] {
+        assert!([2, 3].contains(&desk.campaign(arguments).code), "{arguments:?}");
+        kept("old.csv", "old\n");
+    }
+    assert_eq!(desk.json(&["suppress", "import", "more.csv", "--rejects", "old.csv"])["invalid"], 1);
+    assert!(std::fs::read_to_string(desk.path("old.csv")).unwrap().contains("nonsense"));
+    desk.write("more.csv", "phone_number\n+12125550777\n");
+    assert_eq!(desk.json(&["suppress", "import", "more.csv", "--rejects", "old.csv"])["invalid"], 0);
+    kept("old.csv", "");
+}
+
+#[test]
 fn numbers_are_suppressed_and_freed() {
     let desk = Desk::on_sqlite();
     assert_eq!(desk.json(&["suppress", "add", "(212) 555-0123", "+12125550124", "--reason", "asked"])["suppressed"], 2);
+    assert_eq!(desk.json(&["suppress", "list", "--campaign", "9"]), serde_json::json!([]));
+    for missing in [
+        &["suppress", "add", "+12125550123", "--campaign", "999"][..],
+        &["webhooks", "create", "--url", "https://example.com/hook", "--campaign", "999"],
+    ] {
+        let said = desk.campaign(missing);
+        assert!(said.code == 3 && said.err.contains("999 does not exist"), "{said:?}");
+    }
     let checked = desk.json(&["suppress", "check", "+12125550123", "+12125550999"]);
     assert_eq!((&checked[0]["suppressed"], &checked[1]["suppressed"]), (&true.into(), &false.into()));
     assert_eq!(desk.json(&["suppress", "add", "+12125550200", "--organization", "7"])["suppressed"], 1);
@@ -140,7 +187,7 @@ fn numbers_are_suppressed_and_freed() {
     desk.write("numbers.csv", "phone_number,reason\n+12125550300,moved\n+12125550301,\n");
     assert_eq!(desk.json(&["suppress", "import", "numbers.csv", "--reason", "file"])["imported"], 2);
     let listed = desk.campaign(&["suppress", "list", "--json"]);
-    let reasons: Vec<Value> = listed.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["reason"].clone()).collect();
+    let reasons: Vec<Value> = listed.json().as_array().unwrap().iter().map(|entry| entry["reason"].clone()).collect();
     assert!(reasons.len() == 5 && reasons.contains(&"moved".into()), "{listed:?}");
     assert!(desk.campaign(&["suppress", "list"]).out.contains("organisation 7"));
     assert_eq!(desk.json(&["suppress", "remove", "+12125550123", "+12125550999"])["removed"], 1);
@@ -181,6 +228,43 @@ fn stores_are_made_ready_and_copied() {
 }
 
 #[test]
+fn what_is_overwritten_holds_what_the_source_holds_or_stays_as_it_is() {
+    let from = Desk::on_sqlite();
+    ran(&from);
+    let other = |people: &[(&str, usize)]| {
+        let desk = Desk::on_sqlite();
+        desk.write("campaign.toml", INSTANT);
+        for (name, count) in people {
+            desk.people(name, *count);
+            assert_eq!(desk.campaign(&["run", name, "--set", "rate_limit_per_minute=60000"]).code, 0);
+        }
+        desk
+    };
+    // More people, and some of the same under other numbers.
+    let to = other(&[("people.csv", 6)]);
+    assert_eq!(to.json(&["export", "1"]).as_array().unwrap().len(), 6);
+    assert_eq!(from.campaign(&["copy-store", &from.store, &to.store, "--overwrite"]).code, 0);
+    for what in ["contacts", "attempts"] {
+        assert_eq!(to.json(&["export", "1", "--what", what]), from.json(&["export", "1", "--what", what]));
+    }
+    assert_eq!(to.json(&["status", "1"])["progress"]["total_contacts"], 3);
+
+    // Another campaign holds contacts of the same numbers: nothing is changed.
+    let to = other(&[("one.csv", 1), ("more.csv", 2)]);
+    let before: Vec<Value> = ["1", "2"].iter().map(|id| to.json(&["export", id])).collect();
+    let said = from.campaign(&["copy-store", &from.store, &to.store, "--overwrite"]);
+    assert!(said.code == 3 && said.err.contains("nothing was copied"), "{said:?}");
+    assert_eq!(["1", "2"].iter().map(|id| to.json(&["export", id])).collect::<Vec<_>>(), before);
+
+    // A source that is not there, and one that is the target by another name.
+    let (missing, new) = (from.path("missing.db"), from.path("new.db"));
+    let said = from.campaign(&["copy-store", &format!("sqlite://{}", missing.display()), &format!("sqlite://{}", new.display())]);
+    assert!(said.code == 3 && !missing.exists() && !new.exists(), "{said:?}");
+    assert_eq!(from.campaign(&["copy-store", &from.store, "sqlite://./campaigns.db", "--overwrite"]).code, 2);
+    assert_eq!(from.json(&["status"])["total"], 1);
+}
+
+#[test]
 fn what_is_not_understood_is_said_in_one_sentence_or_in_json() {
     let desk = Desk::on_sqlite();
     let said = desk.campaign(&["status", "7", "--json"]);
@@ -189,6 +273,9 @@ fn what_is_not_understood_is_said_in_one_sentence_or_in_json() {
     let said = desk.campaign(&["status", "seven", "--json"]);
     let error: Value = serde_json::from_str(&said.err).unwrap();
     assert_eq!((said.code, error["error"]["kind"].as_str()), (2, Some("usage")));
+    let said = desk.campaign(&["run", "--json"]);
+    let error: Value = serde_json::from_str(&said.err).unwrap();
+    assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains("<FILE>")), "{error}");
     assert_eq!(desk.campaign(&["dance"]).code, 2);
     assert_eq!(desk.campaign(&["status", "--store", "redis://host"]).code, 2);
 }

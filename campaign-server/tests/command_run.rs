@@ -57,6 +57,8 @@ fn a_file_is_run_and_the_same_command_again_reaches_nobody() {
     assert_eq!(desk.campaign(&["run", "nobody.csv"]).code, 2);
     let said = desk.campaign(&["run", "people.csv", "--set", "concurent_limit=5"]);
     assert!(said.code == 2 && said.err.contains("concurent_limit"), "{said:?}");
+    let said = desk.campaign(&["run", "people.csv", "--set", "concurrent_limit=-1"]);
+    assert!(said.code == 2 && said.err.contains("concurrent_limit"), "{said:?}");
     assert_eq!(desk.json(&["status"])["total"], 1, "nothing was made for commands that cannot run");
 }
 
@@ -74,7 +76,7 @@ fn a_plan_comes_from_a_file_and_people_may_be_added() {
     let shown = desk.json(&["status", "1"]);
     assert_eq!((shown["name"].as_str(), shown["campaign_type"].as_str()), (Some("From a file"), Some("sms")));
     let texts = desk.json(&["preview", "1", "--count", "1"]);
-    assert_eq!(texts["texts"]["sms_message"], "Hi Person 0");
+    assert_eq!(texts[0]["texts"]["sms_message"], "Hi Person 0");
     // The campaign has ended, and the file has more people: that is said, and --again makes another one.
     desk.people("people.csv", 5);
     let said = desk.campaign(&run);
@@ -114,6 +116,26 @@ fn the_first_interrupt_drains_and_the_same_command_goes_on() {
     assert!(said.code == 0 && said.err.contains("Campaign 1 goes on"), "{said:?}");
     everybody_once(&desk, 200);
     assert_eq!(desk.json(&["status", "1"])["progress"]["completed_contacts"], 200);
+}
+
+#[test]
+fn an_interrupt_during_the_import_is_heard_as_well() {
+    for signal in ["-INT", "-TERM"] {
+        let desk = Desk::on_sqlite();
+        carrier(&desk, 1);
+        let rows: String = (0..300_000).map(|index| format!("+1212{},UTC\n", 2_300_000 + index)).collect();
+        desk.write("people.csv", &format!("phone_number,time_zone\n{rows}"));
+        let mut running = desk.start(&[&RUN[..], &["--json"]].concat());
+        running.until("Campaign 1 is made");
+        running.signal(signal);
+        assert_eq!(running.end().code(), Some(130), "{:?}", running.said);
+        assert!(running.said.iter().any(|line| line.starts_with("Stopping")), "{:?}", running.said);
+        let error: Value = serde_json::from_str(running.said.last().unwrap()).unwrap();
+        assert_eq!((error["error"]["kind"].as_str(), error["error"]["exit_code"].as_i64()), (Some("interrupted"), Some(130)));
+        let said: Value = serde_json::from_str(&running.output()).unwrap();
+        assert_eq!((said["campaign_id"].as_i64(), said["status"].as_str(), &said["import"]), (Some(1), Some("draft"), &Value::Null));
+        assert!(handed_off(&desk.path("carrier.log")).is_empty(), "nobody is called");
+    }
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn killed_in_an_import() {
         let (kind, body) = form(&[("file", Some("c.csv"), csv.as_bytes())]);
         let path = format!("/api/v1/campaigns/{id}/import-data");
         let mut stream = TcpStream::connect(life.client.address).await.unwrap();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&body).await.unwrap();
         // Killed when a part of the rows is there.

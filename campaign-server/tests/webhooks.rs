@@ -264,7 +264,7 @@ async fn private_networks_are_not_called() {
     };
     tokio::select! {
         _ = listener.accept() => panic!("a private address was called"),
-        error = refused => assert_eq!(error, "no connection to the other side"),
+        error = refused => assert!(error.as_str().is_some_and(|error| error.contains("private or local address")), "{error}"),
     }
 }
 

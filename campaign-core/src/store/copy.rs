@@ -1,9 +1,12 @@
 //! Everything of one store into another: moving to another database, a backup, a simulation.
 
-use super::{AttemptQuery, CampaignQuery, ContactQuery, ContactStore, DocumentQuery, Paging, Snapshot, SuppressionKey, SuppressionQuery};
-use crate::Result;
-use crate::contact::Owner;
-use crate::id::ListId;
+use super::{
+    Attempt, AttemptQuery, CampaignQuery, ContactQuery, ContactStore, DocumentQuery, Paging, Snapshot, SuppressionKey, SuppressionQuery,
+};
+use crate::contact::{Contact, Owner};
+use crate::error::{Error, Kind, Result};
+use crate::id::{AttemptId, CampaignId, ContactId, ListId};
+use std::collections::HashSet;
 
 /// Records per page.
 const PAGE: u32 = 2_000;
@@ -25,12 +28,15 @@ pub struct Copied {
     pub documents: u64,
 }
 
-/// Copies everything from one store to another, page by page, ids included; what `to` holds under the same ids is replaced.
-/// Sequences and ledgers come along, so limits and ids go on where they were. Nothing else may write to either store meanwhile.
+/// Copies everything from one store to another, page by page, ids included. Campaigns and contact lists that `to` holds under the same ids
+/// are replaced with all their contacts and attempts. Sequences and ledgers come along, so limits and ids go on where they were. Nothing else
+/// may write to either store meanwhile.
 ///
 /// # Errors
-/// What either store reports; a copy that was interrupted can be begun anew.
+/// [`Kind::Conflict`], before anything is written, when a campaign or a list that only `to` has holds a contact or an attempt under the id of
+/// one of `from`. Else what either store reports; a copy that was interrupted can be begun anew.
 pub async fn copy_store(from: &dyn ContactStore, to: &dyn ContactStore) -> Result<Copied> {
+    make_room(from, to).await?;
     let mut copied = Copied::default();
     loop {
         let paging = Paging { offset: copied.campaigns, limit: PAGE };
@@ -56,11 +62,122 @@ pub async fn copy_store(from: &dyn ContactStore, to: &dyn ContactStore) -> Resul
     Ok(copied)
 }
 
+/// Empties what is replaced, after a look at what stays.
+async fn make_room(from: &dyn ContactStore, to: &dyn ContactStore) -> Result<()> {
+    let (come, there) = (owners(from).await?, owners(to).await?);
+    let (stay, go): (Vec<Owner>, Vec<Owner>) = there.into_iter().partition(|owner| !come.contains(owner));
+    look_for_clashes(from, come, to, stay).await?;
+    for owner in go {
+        empty(to, owner).await?;
+    }
+    Ok(())
+}
+
+/// Campaigns and contact lists.
+async fn owners(store: &dyn ContactStore) -> Result<HashSet<Owner>> {
+    let mut found = HashSet::new();
+    let mut offset = 0;
+    loop {
+        let paging = Paging { offset, limit: PAGE };
+        let campaigns = store.campaigns(CampaignQuery { paging, ..CampaignQuery::default() }).await?.items;
+        if campaigns.is_empty() {
+            break;
+        }
+        offset += campaigns.len() as u64;
+        found.extend(campaigns.into_iter().map(|record| Owner::Campaign(record.id)));
+    }
+    let mut after = None;
+    loop {
+        let query = DocumentQuery { collection: LISTS.to_owned(), key: None, after: after.take(), limit: PAGE };
+        let lists = store.documents(query).await?;
+        let Some(last) = lists.last() else { return Ok(found) };
+        after = Some(last.key.clone());
+        found.extend(lists.iter().filter_map(|list| list.key.parse().ok()).map(|id| Owner::List(ListId(id))));
+    }
+}
+
+/// Ids are of the whole store: a record under the id of one that stays would be taken out of the campaign or the list that it is in.
+async fn look_for_clashes(from: &dyn ContactStore, come: HashSet<Owner>, to: &dyn ContactStore, stay: Vec<Owner>) -> Result<()> {
+    let (mut contacts, mut attempts) = (HashSet::new(), HashSet::new());
+    for owner in stay {
+        let mut after = None;
+        loop {
+            let page = contact_page(to, owner, after).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            contacts.extend(page.iter().map(|contact| contact.id));
+        }
+        let Owner::Campaign(campaign) = owner else { continue };
+        let mut before = None;
+        loop {
+            let page = attempt_page(to, campaign, before).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            attempts.extend(page.iter().map(|attempt| attempt.id));
+        }
+    }
+    if contacts.is_empty() && attempts.is_empty() {
+        return Ok(());
+    }
+    for owner in come {
+        let mut after = None;
+        loop {
+            let page = contact_page(from, owner, after).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            if let Some(contact) = page.iter().find(|contact| contacts.contains(&contact.id)) {
+                return Err(clash().with("contact", contact.id));
+            }
+        }
+        let Owner::Campaign(campaign) = owner else { continue };
+        let mut before = None;
+        loop {
+            let page = attempt_page(from, campaign, before).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            if let Some(attempt) = page.iter().find(|attempt| attempts.contains(&attempt.id)) {
+                return Err(clash().with("attempt", attempt.id));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn clash() -> Error {
+    let message = "the store that is copied to holds another campaign or contact list with contacts or attempts under the same numbers; \
+                   nothing was copied: copy into an empty store";
+    Error::new(Kind::Conflict, message)
+}
+
+/// Removes a campaign, or the contacts of a list, whose document is replaced.
+async fn empty(store: &dyn ContactStore, owner: Owner) -> Result<()> {
+    if let Owner::Campaign(id) = owner {
+        return store.delete_campaign(id).await;
+    }
+    let mut after = None;
+    loop {
+        let page = contact_page(store, owner, after).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        store.remove_contacts(owner, page.into_iter().map(|contact| contact.id).collect()).await?;
+    }
+}
+
+async fn contact_page(store: &dyn ContactStore, owner: Owner, after: Option<ContactId>) -> Result<Vec<Contact>> {
+    let query = ContactQuery { after, paging: Paging { offset: 0, limit: PAGE }, count: false, ..ContactQuery::of(owner) };
+    Ok(store.contacts(query).await?.items)
+}
+
+async fn attempt_page(store: &dyn ContactStore, campaign: CampaignId, before: Option<AttemptId>) -> Result<Vec<Attempt>> {
+    let paging = Paging { offset: 0, limit: PAGE };
+    let query = AttemptQuery { campaign: Some(campaign), before, paging, ..AttemptQuery::default() };
+    Ok(store.attempts(query).await?.items)
+}
+
 async fn contacts(from: &dyn ContactStore, to: &dyn ContactStore, owner: Owner) -> Result<u64> {
     let (mut count, mut after) = (0, None);
     loop {
-        let query = ContactQuery { after, paging: Paging { offset: 0, limit: PAGE }, count: false, ..ContactQuery::of(owner) };
-        let contacts = from.contacts(query).await?.items;
+        let contacts = contact_page(from, owner, after).await?;
         let Some(last) = contacts.last() else { return Ok(count) };
         after = Some(last.id);
         count += contacts.len() as u64;
@@ -68,11 +185,10 @@ async fn contacts(from: &dyn ContactStore, to: &dyn ContactStore, owner: Owner) 
     }
 }
 
-async fn attempts(from: &dyn ContactStore, to: &dyn ContactStore, campaign: crate::id::CampaignId) -> Result<u64> {
+async fn attempts(from: &dyn ContactStore, to: &dyn ContactStore, campaign: CampaignId) -> Result<u64> {
     let (mut count, mut before) = (0, None);
     loop {
-        let paging = Paging { offset: 0, limit: PAGE };
-        let attempts = from.attempts(AttemptQuery { campaign: Some(campaign), before, paging, ..AttemptQuery::default() }).await?.items;
+        let attempts = attempt_page(from, campaign, before).await?;
         let Some(last) = attempts.last() else { return Ok(count) };
         before = Some(last.id);
         count += attempts.len() as u64;

@@ -11,7 +11,7 @@ mod keys;
 mod organization;
 mod principal;
 
-pub(crate) use gate::{Credential, guard, socket_credential};
+pub(crate) use gate::{Credential, guard, socket_credential, stranger};
 pub use keys::{ApiKey, Keys, NewKey};
 pub use organization::of_spec;
 pub use principal::{Principal, Scope};

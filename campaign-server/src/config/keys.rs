@@ -1,7 +1,11 @@
 //! Every key, in one table: what the file, the environment, `campaign config check` and `docs/command.md` go by.
 
+use crate::limits::is_origin;
 use axum::http::{HeaderName, HeaderValue};
+use campaign_core::phone::{PhoneErrorCode, PhoneNumber};
 use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,7 +16,7 @@ pub enum Form {
     Url(&'static [&'static str]),
     /// An address and a port, for example `127.0.0.1:8080`.
     Address,
-    /// Two letters, for example `US`.
+    /// Two letters of a country whose numbers are known, for example `US`.
     Country,
     /// `true` or `false`.
     Flag,
@@ -24,8 +28,10 @@ pub enum Form {
     Fraction,
     /// Headers of HTTP by their names. As a text: `name=value`, separated by commas, values percent-encoded; or JSON.
     Headers,
-    /// A list of texts; in the environment they are separated by commas.
-    Texts,
+    /// A list of origins of web pages, for example `https://dashboard.example.com`; in the environment they are separated by commas.
+    Origins,
+    /// A level of the log, or directives as in `RUST_LOG`.
+    Level,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A table, checked where it is used; in the environment it is JSON.
@@ -81,10 +87,7 @@ impl Key {
                 let fits = text.is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok());
                 (fits, "must be an address and a port, for example 127.0.0.1:8080".to_owned())
             }
-            Form::Country => {
-                let fits = text.is_some_and(|text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()));
-                (fits, "must be a country of two capital letters, for example US".to_owned())
-            }
+            Form::Country => (text.is_some_and(is_country), "must be a country of two capital letters, for example US".to_owned()),
             Form::Flag => (value.is_boolean(), "must be true or false".to_owned()),
             Form::Whole(least, most) => {
                 let fits = value.as_u64().is_some_and(|number| (least..=most).contains(&number));
@@ -94,10 +97,16 @@ impl Key {
             Form::Seconds => (number.is_some_and(|number| (0.0..=1e9).contains(&number)), "must be seconds, 0 or more".to_owned()),
             Form::Fraction => (number.is_some_and(|number| (0.0..=1.0).contains(&number)), "must be a number from 0 to 1".to_owned()),
             Form::Headers => (headers(value).is_some(), "must be headers of HTTP by their names, each a text".to_owned()),
-            Form::Texts => {
-                let fits = value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
-                (fits, "must be a list of texts".to_owned())
+            Form::Origins => {
+                let all: Option<Vec<&str>> = value.as_array().and_then(|all| all.iter().map(Value::as_str).collect());
+                let must = if all.as_ref().is_some_and(|all| all.contains(&"*")) {
+                    "must name the origins: `*` would let every web page call"
+                } else {
+                    "must be a list of origins without a path, for example https://dashboard.example.com"
+                };
+                (all.is_some_and(|all| all.into_iter().all(is_origin)), must.to_owned())
             }
+            Form::Level => (text.is_some_and(is_level), LEVELS.to_owned()),
             Form::Choice(words) => (text.is_some_and(|text| words.contains(&text)), format!("must be one of {}", listed(words, ""))),
             Form::Table => (value.is_object(), "must be a table".to_owned()),
         };
@@ -108,12 +117,33 @@ impl Key {
     pub(super) fn parse(&self, text: &str) -> Value {
         let as_json = || serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         match self.form {
-            Form::Text | Form::Url(_) | Form::Address | Form::Country | Form::Choice(_) => json!(text),
-            Form::Texts => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
+            Form::Text | Form::Url(_) | Form::Address | Form::Country | Form::Level | Form::Choice(_) => json!(text),
+            Form::Origins => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
             Form::Headers if !text.trim_start().starts_with('{') => header_list(text).unwrap_or_else(|| json!(text)),
             Form::Flag | Form::Whole(..) | Form::Seconds | Form::Fraction | Form::Headers | Form::Table => as_json(),
         }
     }
+}
+
+/// What a level of the log must be.
+const LEVELS: &str = "must be error, warn, info, debug, trace or off, or directives `target=level` separated by commas";
+
+/// A country whose numbers can be read. Which they are is the phone library's to say.
+fn is_country(text: &str) -> bool {
+    let two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    two && !PhoneNumber::parse("0", Some(text)).is_err_and(|error| error.code == PhoneErrorCode::UnknownRegion)
+}
+
+/// A word by itself is a level: `RUST_LOG` would take any other one for the name of a target, and log nothing.
+fn is_level(text: &str) -> bool {
+    let bare = |part: &str| !part.contains(['=', '[', ']', '{', '}']);
+    let known = |part: &str| part.is_empty() || !bare(part) || part.parse::<LevelFilter>().is_ok();
+    !text.trim().is_empty() && text.split(',').map(str::trim).all(known) && is_filter(text)
+}
+
+/// Directives of any kind.
+pub(super) fn is_filter(text: &str) -> bool {
+    EnvFilter::try_new(text).is_ok()
 }
 
 fn listed(words: &[&str], end: &str) -> String {
@@ -171,13 +201,13 @@ pub const KEYS: &[Key] = &[
     key("public_url", Form::Url(&["https", "http"]), "", "Where the server is reached from outside; carriers call back below it."),
     key("open", Form::Flag, "false", "Serve everybody on this machine without keys; refused on any other address."),
     key("organization", Form::Whole(1, i64::MAX as u64), "1", "The organisation of what is created on an open server."),
-    key("allowed_origins", Form::Texts, "[]", "Web pages of these origins may call the server (CORS)."),
+    key("allowed_origins", Form::Origins, "[]", "Web pages of these origins may call the server (CORS)."),
     key("max_upload_mib", Form::Whole(1, 4096), "256", "The largest upload, in MiB."),
     key("patience", Form::Seconds, "60", "How long `serve` waits for running attempts when it stops, in seconds."),
     key("dialer", Form::Table, r#"{"simulated": {}}"#, "The carrier: `simulated`, `twilio`, `elevenlabs`, `webhook`, or `routed`."),
     key("assistant", Form::Table, "", "Who answers people: `openai` or `scripted`. Without it nobody does."),
     key("log.format", Form::Choice(&["text", "json"]), "\"text\"", "How the log is written."),
-    key("log.level", Form::Text, "\"info\"", "How much is logged: `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`."),
+    key("log.level", Form::Level, "\"info\"", "How much is logged: `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`."),
     key("engine.node_name", Form::Text, "", "A name of this node for people; `node-` and the process id without it."),
     key("engine.lease", Form::Seconds, "", "Seconds this node may be silent before others take over its attempts; 15 without it."),
     key("engine.longest_pause", Form::Seconds, "", "Seconds the process may stand still before a hand-off; 10 without it."),
@@ -232,6 +262,27 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn countries_and_levels_are_known_ones() {
+        let fits = |name: &str, value: Value| find(name).unwrap().fit(&value).is_ok();
+        for country in ["US", "DE", "GB"] {
+            assert!(fits("region", json!(country)), "{country}");
+        }
+        for country in ["XX", "ZZ", "us", "USA", "", "49"] {
+            assert!(!fits("region", json!(country)), "{country}");
+        }
+        for level in ["info", "WARN", "off", "warn,campaign_core=debug", "campaign_core[attempt]=trace,info"] {
+            assert!(fits("log.level", json!(level)), "{level}");
+        }
+        for level in ["inof", "", " ", "verbose", "info,campaign_core=inof", "campaign_core"] {
+            assert!(!fits("log.level", json!(level)), "{level}");
+        }
+        for origins in [json!(["*"]), json!(["https://a.example/"]), json!(["nonsense"]), json!("https://a.example"), json!([1])] {
+            assert!(!fits("allowed_origins", origins.clone()), "{origins}");
+        }
+        assert!(find("allowed_origins").unwrap().fit(&json!(["*"])).unwrap_err().contains("every web page"));
+    }
 
     #[test]
     fn headers_have_two_forms() {

@@ -166,11 +166,16 @@ impl Configuration {
                 configuration.settings.insert(key.name, Setting { value, source: Source::Default });
             }
         }
+        let broken: Vec<Source> = faults.iter().filter(|fault| fault.key.is_none()).map(|fault| fault.source.clone()).collect();
         configuration.take_file(environment, &mut faults);
+        // What was made of a line that is no TOML is no mistake of its own.
+        faults.retain(|fault| fault.key.is_none() || !broken.contains(&fault.source));
         configuration.take_environment(environment, &mut faults);
         for (name, value, flag) in &given.flags {
             if let Some(key) = find(name) {
-                configuration.take(key, value.clone(), Source::Flag((*flag).to_owned()), &mut faults);
+                let source = Source::Flag((*flag).to_owned());
+                let fetched = fetched(key, value.clone(), &|_| source.clone(), environment);
+                configuration.take_fetched(key, fetched, source, &mut faults);
             }
         }
         (configuration, faults)
@@ -179,23 +184,16 @@ impl Configuration {
     fn take_file(&mut self, environment: &Environment<'_>, faults: &mut Vec<Fault>) {
         let mut found: Vec<(String, Value)> = Vec::new();
         flatten(&self.document.root, "", &mut found);
-        for (place, mut value) in found {
+        for (place, value) in found {
             let source = |place: &str| self.document.source(place);
             let Some(key) = find(&place) else {
                 let message = unknown(&place);
                 faults.push(Fault { source: source(&place), key: Some(place), message });
                 continue;
             };
-            let mut missing = Vec::new();
-            secrets::fetch(&mut value, key.name, &source, environment, &mut missing);
-            if missing.is_empty() {
-                let source = source(&place);
-                self.take(key, value, source, faults);
-            } else if MAY_MISS_SECRETS.contains(&key.name) {
-                self.later.extend(missing.into_iter().map(|fault| (key.name, fault)));
-            } else {
-                faults.append(&mut missing);
-            }
+            let fetched = fetched(key, value, &source, environment);
+            let source = source(&place);
+            self.take_fetched(key, fetched, source, faults);
         }
     }
 
@@ -205,15 +203,33 @@ impl Configuration {
             let usual = key.usual_variables().iter().map(|name| (*name).to_owned());
             let set = |name: String| Some((environment(&name).filter(|text| !text.is_empty())?, name));
             let Some((text, name)) = std::iter::once(own.clone()).chain(usual).find_map(set) else { continue };
+            let source = Source::Environment(name.clone());
             let value = key.parse(&text);
+            // A list of headers is no table: one of them may be called `env`.
+            let is_table = text.trim_start().starts_with('{');
+            let fetched = if is_table { fetched(key, value, &|_| source.clone(), environment) } else { Ok(value) };
             // What others understand otherwise than we do must not stand in the way of commands that have nothing to do with it.
-            match key.fit(&value) {
-                Err(message) if name != own && key.name.starts_with(TELEMETRY) => {
-                    let source = Source::Environment(name);
+            match fetched.as_ref().ok().and_then(|value| key.fit(value).err()) {
+                Some(message) if name != own && key.name.starts_with(TELEMETRY) => {
                     self.later.push((key.name, Fault { key: Some(key.name.to_owned()), source, message }));
                 }
-                _ => self.take(key, value, Source::Environment(name), faults),
+                // Of other programs `RUST_LOG` may name targets alone.
+                Some(_) if name == "RUST_LOG" && keys::is_filter(&text) => {
+                    self.settings.insert(key.name, Setting { value: text.into(), source });
+                }
+                _ => self.take_fetched(key, fetched, source, faults),
             }
+        }
+    }
+
+    fn take_fetched(&mut self, key: &'static Key, fetched: Result<Value, Vec<Fault>>, source: Source, faults: &mut Vec<Fault>) {
+        match fetched {
+            Ok(value) => self.take(key, value, source, faults),
+            Err(missing) if MAY_MISS_SECRETS.contains(&key.name) => {
+                self.later.retain(|(name, _)| *name != key.name);
+                self.later.extend(missing.into_iter().map(|fault| (key.name, fault)));
+            }
+            Err(missing) => faults.extend(missing),
         }
     }
 
@@ -307,6 +323,13 @@ pub fn table(path: &Path) -> Result<Map<String, Value>, Vec<Fault>> {
     let text = std::fs::read_to_string(path).map_err(|error| fault(0, format!("cannot be read: {error}")))?;
     // What was found is not repeated: it may be anything.
     serde_json::from_str(&text).map_err(|error| fault(error.line(), "is no JSON object".to_owned()))
+}
+
+/// A value with what lies elsewhere in its place, or what is missing.
+fn fetched(key: &Key, mut value: Value, source: &dyn Fn(&str) -> Source, environment: &Environment<'_>) -> Result<Value, Vec<Fault>> {
+    let mut missing = Vec::new();
+    secrets::fetch(&mut value, key.name, source, environment, &mut missing);
+    if missing.is_empty() { Ok(value) } else { Err(missing) }
 }
 
 /// Keys by their whole names. A table that is a value of its own is not looked into.

@@ -144,7 +144,7 @@ impl Configuration {
         while let Some(error) = try_it(description.clone()) {
             let route = error.context().iter().rev().find(|(name, _)| *name == "route").map(|(_, route)| route.clone());
             let (place, table) = innermost(key, &mut description, route.as_deref());
-            let named = field(&error).filter(|_| table.is_object());
+            let named = field(&error).filter(|_| table.is_object()).map(|field| written(field, table));
             let wrong = named.filter(|field| table.as_object().is_some_and(|table| table.contains_key(*field)));
             let place = named.map_or_else(|| place.clone(), |field| format!("{place}.{field}"));
             let fault = self.fault(&place, &error);
@@ -180,6 +180,11 @@ fn no_carrier() -> Error {
 
 fn no_assistant() -> Error {
     Error::new(Kind::Invalid, "must be exactly one of openai and scripted")
+}
+
+/// A field as the table has it: what is looked at as a URL may be called otherwise there.
+fn written<'a>(field: &'a str, table: &Value) -> &'a str {
+    if field == "url" && table.get("url").is_none() && table.get("base_url").is_some() { "base_url" } else { field }
 }
 
 fn field(error: &Error) -> Option<&str> {

@@ -8,7 +8,7 @@ use super::endpoint::Stored;
 use super::outbox::{Delivery, Failure, Kept, WAITING};
 use crate::api::voice_hooks as voice;
 use campaign_core::http::signature::WebhookSecret;
-use campaign_core::http::{Answer, Body, Exchange, HttpClient, HttpOptions, Method, Reach};
+use campaign_core::http::{Answer, Body, Exchange, HttpClient, HttpOptions, Method, Reach, is_public};
 use campaign_core::{Engine, Kind, Result};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -60,6 +60,7 @@ struct Inner {
     engine: Engine,
     webhooks: Webhooks,
     client: HttpClient,
+    reach: Reach,
     lease: Duration,
     flying: Mutex<Flying>,
     landed: Notify,
@@ -92,6 +93,19 @@ enum Verdict {
     Failed(Failure, Option<Duration>),
 }
 
+/// Why nothing was sent to a name that leads into a network of one's own.
+const PRIVATE: &str =
+    "refused: the name leads to a private or local address; the server's setting webhooks.reach says where webhooks may lead";
+
+/// Whether a name leads to no public address: then nobody was called.
+async fn is_private(url: &str) -> bool {
+    let Ok(parsed) = url::Url::parse(url) else { return false };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else { return false };
+    let Ok(addresses) = tokio::net::lookup_host((host, port)).await else { return false };
+    let found: Vec<_> = addresses.collect();
+    !found.is_empty() && !found.iter().any(|address| is_public(address.ip()))
+}
+
 fn later(at: Timestamp, time: Duration) -> Timestamp {
     let span = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     at.saturating_add(span).unwrap_or(Timestamp::MAX)
@@ -102,7 +116,7 @@ impl Sender {
         let options = HttpOptions { timeout, reach, max_answer: 64 * 1024, ..HttpOptions::default() };
         let client = HttpClient::new(options)?.holding(Arc::clone(engine.executor()));
         let lease = timeout + LEASE_MARGIN;
-        Ok(Self(Arc::new(Inner { engine, webhooks, client, lease, flying: Mutex::default(), landed: Notify::new() })))
+        Ok(Self(Arc::new(Inner { engine, webhooks, client, reach, lease, flying: Mutex::default(), landed: Notify::new() })))
     }
 
     pub(super) async fn run(self) {
@@ -239,6 +253,9 @@ impl Sender {
         headers.extend(signature.as_deref().map(|signature| (name, signature)));
         match self.0.client.send(Method::Post, url, &headers, Body::Json(body)).await {
             Exchange::Answered(answer) => judged(self.0.engine.now(), &answer),
+            Exchange::NotSent(_) if self.0.reach == Reach::Public && is_private(url).await => {
+                failed(self.0.engine.now(), None, PRIVATE.to_owned(), None)
+            }
             Exchange::NotSent(error) | Exchange::Lost(error) => failed(self.0.engine.now(), None, error.message().to_owned(), None),
         }
     }

@@ -640,6 +640,8 @@ pub(crate) struct Preview {
 pub(crate) struct DncInput {
     #[schema(example = "+15551234567")]
     phone_number: String,
+    /// Only in this campaign; in all of the organization if not said.
+    campaign_id: Option<i64>,
     reason: Option<String>,
     /// When the entry ends; never if not said.
     expires_at: Option<String>,
@@ -651,6 +653,8 @@ pub(crate) struct DncInput {
 pub(crate) struct DncNumber {
     #[schema(example = "+15551234567")]
     phone_number: Option<String>,
+    /// The entry of this campaign; that of the organization if not said.
+    campaign_id: Option<i64>,
 }
 
 /// An entry of the do-not-contact list.

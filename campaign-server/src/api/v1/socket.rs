@@ -9,7 +9,7 @@ use super::extract::Own;
 use super::messages::{self, Lines};
 use super::schema::Connections;
 use super::{present, progress};
-use crate::auth::{Principal, socket_credential};
+use crate::auth::{Principal, socket_credential, stranger};
 use crate::live::{Heard, Notice, Subscription};
 use crate::state::AppState;
 use axum::Json;
@@ -86,7 +86,7 @@ impl Visitor {
            ("ack" = Option<String>, Query, description = "`unix`: the time of `connection_ack` as a number")),
     responses((status = 101, description = "A WebSocket"), (status = 400, description = "No WebSocket was asked for"), (status = 426, description = "No WebSocket was asked for")))]
 pub(crate) async fn watch(State(state): State<AppState>, Path(id): Path<String>, upgrade: WebSocketUpgrade, request: Request) -> Response {
-    open(upgrade, request, move |socket, visitor| async move {
+    open(&state.clone(), upgrade, request, move |socket, visitor| async move {
         let id = id.parse().ok().map(CampaignId);
         Session::new(state, socket, visitor).run(|session| Box::pin(session.watch(id))).await;
     })
@@ -98,16 +98,20 @@ pub(crate) async fn watch(State(state): State<AppState>, Path(id): Path<String>,
            ("ack" = Option<String>, Query, description = "`unix`: the time of `connection_ack` as a number")),
     responses((status = 101, description = "A WebSocket"), (status = 400, description = "No WebSocket was asked for"), (status = 426, description = "No WebSocket was asked for")))]
 pub(crate) async fn monitor(State(state): State<AppState>, upgrade: WebSocketUpgrade, request: Request) -> Response {
-    open(upgrade, request, move |socket, visitor| async move {
+    open(&state.clone(), upgrade, request, move |socket, visitor| async move {
         Session::new(state, socket, visitor).run(|session| Box::pin(session.monitor())).await;
     })
 }
 
 fn open<F: Future<Output = ()> + Send + 'static>(
+    state: &AppState,
     upgrade: WebSocketUpgrade,
     request: Request,
     run: impl FnOnce(WebSocket, Visitor) -> F + Send + 'static,
 ) -> Response {
+    if let Err(fault) = stranger(state.options(), request.headers()) {
+        return Fail::from(fault).into_response();
+    }
     let visitor = Visitor { headers: request.headers().clone(), uri: request.uri().clone() };
     let (_, agreed) = socket_credential(&visitor.headers, &visitor.uri);
     let mut upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);

@@ -271,7 +271,9 @@ pub(crate) fn misunderstood(error: &clap::Error) -> ExitCode {
     let as_json = std::env::args().any(|argument| argument == "--json");
     if error.use_stderr() && as_json {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+        let message = said.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let message = message.trim_start_matches("error: ");
         remark(json!({ "error": { "kind": "usage", "message": message, "exit_code": 2 } }));
     } else {
         let _ = error.print();

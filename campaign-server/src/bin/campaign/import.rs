@@ -7,8 +7,10 @@ use campaign_core::import::{ImportOptions, ImportReport, ImportSource};
 use campaign_core::{Error, Kind, wire};
 use clap::Args;
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::BufWriter;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// How a file is read.
@@ -51,7 +53,25 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl FileArgs {
-    pub(crate) fn options(&self, region: &str) -> Done<ImportOptions> {
+    /// Refuses what cannot be done with this file, before anything is made or written for it.
+    pub(crate) fn check(&self, file: &Path) -> Done {
+        let Some(rejects) = &self.rejects else { return Ok(()) };
+        let Ok(there) = std::fs::metadata(rejects) else {
+            let folder = rejects.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return std::fs::read_dir(folder).map(drop).map_err(|error| unusable(rejects, "written", &error).into());
+        };
+        if is_same_file(&there, &metadata(file).map_err(|error| unusable(file, "read", &error))?) {
+            return Err(Error::invalid("rejects", "is the file that is read; name another one for the rejected rows").into());
+        }
+        if there.is_file() {
+            OpenOptions::new().write(true).open(rejects).map_err(|error| unusable(rejects, "written", &error))?;
+        }
+        Ok(())
+    }
+
+    /// How this file is read.
+    pub(crate) fn options(&self, file: &Path, region: &str) -> Done<ImportOptions> {
+        self.check(file)?;
         let mut given = wire::Object::new();
         let mut put = |name: &str, value: Value| drop(given.insert(name.to_owned(), value));
         put("default_region", json!(region));
@@ -68,21 +88,73 @@ impl FileArgs {
         }
         let mut options = wire::import_options(given)?;
         if let Some(path) = &self.rejects {
-            let file = File::create(path).map_err(|error| unusable(path, "written", &error))?;
-            options.rejects = Some(Box::new(BufWriter::new(file)));
+            options.rejects = Some(Box::new(BufWriter::new(Rejects::To(path.clone()))));
         }
         Ok(options)
     }
+
+    /// After an import that rejected nothing the file of rejected rows is empty, whatever an earlier one wrote there.
+    pub(crate) fn ended(&self, report: &ImportReport) -> Done {
+        match &self.rejects {
+            Some(path) if report.invalid == 0 => Ok(File::create(path).map(drop).map_err(|error| unusable(path, "written", &error))?),
+            _ => Ok(()),
+        }
+    }
 }
 
-fn unusable(path: &Path, what: &str, error: &std::io::Error) -> Error {
+/// The file of rejected rows: made, or emptied, with the first of them. An import that is refused leaves it as it is.
+enum Rejects {
+    To(PathBuf),
+    Into(File),
+}
+
+impl Rejects {
+    fn file(&mut self) -> io::Result<&mut File> {
+        if let Self::To(path) = self {
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            *self = Self::Into(File::create(&path).map_err(named)?);
+        }
+        match self {
+            Self::Into(file) => Ok(file),
+            Self::To(_) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Write for Rejects {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Into(file) => file.flush(),
+            Self::To(_) => Ok(()),
+        }
+    }
+}
+
+/// Of a file, or of what the standard input is for `-`.
+fn metadata(path: &Path) -> io::Result<Metadata> {
+    if path == Path::new("-") {
+        return File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata();
+    }
+    std::fs::metadata(path)
+}
+
+/// Whether both are one file, whatever its names are. Terminals and pipes are read and written at once.
+pub(crate) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+fn unusable(path: &Path, what: &str, error: &io::Error) -> Error {
     Error::new(Kind::Invalid, format!("the file cannot be {what}: {error}")).with("file", path.display())
 }
 
 /// A file of contacts, or the standard input for `-`.
 pub(crate) fn source(path: &Path) -> Done<ImportSource> {
     if path == Path::new("-") {
-        return Ok(ImportSource::Reader(Box::new(std::io::stdin())));
+        return Ok(ImportSource::Reader(Box::new(io::stdin())));
     }
     // Told here, with its name, before anything is made for it.
     File::open(path).map_err(|error| unusable(path, "read", &error))?;
@@ -112,10 +184,11 @@ impl Import {
     pub(crate) async fn run(self, session: &Session) -> Done {
         let owner = if self.list { Owner::List(ListId(self.owner)) } else { Owner::Campaign(CampaignId(self.owner)) };
         let (configuration, engine) = session.beside().await?;
-        let mut options = self.how.options(configuration.region())?;
+        let mut options = self.how.options(&self.file, configuration.region())?;
         options.replace_untouched = self.replace_untouched;
         let report = engine.import_with_progress(owner, source(&self.file)?, options, |_| {}).await?;
         engine.close().await?;
+        self.how.ended(&report)?;
         if session.json {
             return json_line(&wire::import_report(&report));
         }

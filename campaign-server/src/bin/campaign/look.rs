@@ -59,10 +59,11 @@ impl Preview {
         if ids.is_empty() {
             return Err(Error::new(Kind::State, "the campaign has no contact to preview it for; import some, or use --template").into());
         }
+        let mut all = Vec::new();
         for id in ids {
             let texts = engine.preview_contact(campaign, id).await?;
             if session.json {
-                json_line(&json!({ "contact_id": id, "texts": texts }))?;
+                all.push(json!({ "contact_id": id, "texts": texts }));
                 continue;
             }
             line(format!("contact {id}"))?;
@@ -70,7 +71,12 @@ impl Preview {
                 line(format!("  {name}: {text}"))?;
             }
         }
-        Ok(engine.close().await?)
+        engine.close().await?;
+        match (session.json, self.contact, all.pop()) {
+            (true, Some(_), Some(only)) => json_line(&only),
+            (true, _, last) => json_line(&all.into_iter().chain(last).collect()),
+            (false, ..) => Ok(()),
+        }
     }
 }
 

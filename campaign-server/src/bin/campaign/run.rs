@@ -5,7 +5,7 @@
 
 use crate::common::{Done, Failure, QUIET, Session, campaign_id, json_line, line, remark};
 use crate::import::{self, FileArgs, pair};
-use crate::serve::{node, stopped};
+use crate::serve::{Signals, node};
 use crate::status;
 use crate::telemetry::TelemetryArgs;
 use crate::watch::Watch;
@@ -80,29 +80,43 @@ impl Run {
         let plan = if self.campaign.is_some() { wire::Object::new() } else { self.plan()? };
         let digest = self.file.as_deref().map(digest).transpose()?;
         // Read before anything starts: a mistake in it costs nothing.
-        wire::spec(plan.clone())?;
+        wire::spec(plan.clone()).map_err(|error| with_field(error, &plan))?;
+        self.file.as_deref().map_or(Ok(()), |file| self.how.check(file))?;
         let engine = node(&configuration, false).await?;
-        let done = self.with(&engine, &configuration, plan, digest, session.json).await;
+        // From here on something is begun: no moment is left in which Ctrl-C would end the process unheard.
+        let mut signals = Signals::listen();
+        let done = self.with(&engine, &configuration, (plan, digest), session.json, &mut signals).await;
         let closed = if matches!(done, Err(Failure::Said(_))) { Ok(()) } else { engine.close().await };
         done.and_then(|()| Ok(closed?))
     }
 
-    async fn with(self, engine: &Engine, configuration: &Configuration, plan: wire::Object, digest: Option<String>, as_json: bool) -> Done {
-        let (id, report) = match (self.campaign, &self.file, digest) {
+    async fn with(
+        self,
+        engine: &Engine,
+        configuration: &Configuration,
+        (plan, digest): (wire::Object, Option<String>),
+        as_json: bool,
+        signals: &mut Signals,
+    ) -> Done {
+        let (id, report, mut ended) = match (self.campaign, &self.file, digest) {
             (None, Some(file), Some(digest)) => {
                 let key = self.key(file, &plan)?;
                 let (begun, revision) = self.begun(engine, &key, plan).await?;
-                let report = self.imported(engine, configuration, (file, digest), (key, begun.clone(), revision)).await?;
-                (begun.campaign, report)
+                match self.imported(engine, configuration, (file, digest), (key, begun.clone(), revision), signals).await {
+                    Err(interrupted @ Failure::Interrupted(_)) => (begun.campaign, None, Err(interrupted)),
+                    report => (begun.campaign, report?, Ok(())),
+                }
             }
-            (Some(id), ..) => (id, None),
+            (Some(id), ..) => (id, None, Ok(())),
             _ => return Err(Error::invalid("file", "give a file of contacts, or a campaign with --campaign").into()),
         };
         if let (Some(report), false) = (&report, as_json) {
             import::told(report)?;
         }
-        start(engine, id).await?;
-        let ended = attend(engine, id).await;
+        if ended.is_ok() {
+            start(engine, id).await?;
+            ended = attend(engine, id, signals).await;
+        }
         let record = engine.get_campaign(id).await?;
         let progress = engine.progress(id).await?;
         if as_json {
@@ -200,6 +214,7 @@ impl Run {
         configuration: &Configuration,
         file: (&Path, String),
         known: (String, Begun, u64),
+        signals: &mut Signals,
     ) -> Done<Option<ImportReport>> {
         let ((file, digest), (key, mut begun, revision)) = (file, known);
         if begun.imported.as_ref() == Some(&digest) {
@@ -211,12 +226,22 @@ impl Run {
             let message = "the campaign has ended, and the file has changed since; --again makes another campaign of it";
             return Err(Error::new(Kind::State, message).with("campaign", id).into());
         }
-        let options = self.how.options(configuration.region())?;
+        let options = self.how.options(file, configuration.region())?;
         let mut watch = Watch::importing();
         let source = ImportSource::Path(file.to_path_buf());
-        let report = engine.import_with_progress(Owner::Campaign(id), source, options, |progress| watch.read(&progress)).await;
+        let importing = engine.import_with_progress(Owner::Campaign(id), source, options, |progress| watch.read(&progress));
+        let report = tokio::select! {
+            biased;
+            () = signals.next() => None,
+            report = importing => Some(report),
+        };
         watch.end();
+        let Some(report) = report else {
+            remark("Stopping: the rest of the file is not imported, and nobody is called.");
+            return Err(left());
+        };
         let report = report?;
+        self.how.ended(&report)?;
         begun.imported = Some(digest);
         begun.report = Some(report.clone());
         remember(engine, &key, &begun, revision).await?;
@@ -235,7 +260,7 @@ async fn start(engine: &Engine, id: CampaignId) -> Done {
 }
 
 /// Watches until the campaign has ended or somebody does not want to wait. The first Ctrl-C drains, the second ends at once.
-async fn attend(engine: &Engine, id: CampaignId) -> Done {
+async fn attend(engine: &Engine, id: CampaignId, signals: &mut Signals) -> Done {
     let mut events = engine.events(id).await?;
     let mut watch = Watch::running(id);
     let watched = async {
@@ -243,10 +268,9 @@ async fn attend(engine: &Engine, id: CampaignId) -> Done {
             watch.see(&event.kind);
         }
     };
-    // Before the wait, so that no moment is left in which Ctrl-C would end the process unheard.
     let interrupted = tokio::select! {
         biased;
-        () = stopped() => true,
+        () = signals.next() => true,
         () = watched => false,
     };
     if !interrupted {
@@ -256,7 +280,7 @@ async fn attend(engine: &Engine, id: CampaignId) -> Done {
     watch.note("Stopping: nothing new starts, and what is running is waited for. Ctrl-C once more ends at once.");
     tokio::select! {
         biased;
-        () = stopped() => {
+        () = signals.next() => {
             watch.end();
             engine.abort();
             remark("campaign: ended at once; the same command again asks the carrier what became of what was running, and goes on");
@@ -279,7 +303,27 @@ fn outcome(record: &CampaignRecord) -> Done {
                 .with("campaign", id)
                 .into())
         }
-        _ => Err(Failure::Interrupted("stopped with work left; the same command again goes on".to_owned())),
+        _ => Err(left()),
+    }
+}
+
+fn left() -> Failure {
+    Failure::Interrupted("stopped with work left; the same command again goes on".to_owned())
+}
+
+/// Names the field that is to blame, where the error does not: the one without which the plan is in order.
+fn with_field(error: Error, plan: &wire::Object) -> Error {
+    if error.context().iter().any(|(name, _)| *name == "field") {
+        return error;
+    }
+    let without = |field: &str| {
+        let mut plan = plan.clone();
+        plan.remove(field);
+        wire::spec(plan)
+    };
+    match plan.keys().find(|field| without(field).is_ok()) {
+        Some(field) => error.with("field", field),
+        None => error,
     }
 }
 

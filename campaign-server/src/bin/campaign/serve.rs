@@ -9,7 +9,7 @@ use campaign_server::{ServerOptions, serve};
 use clap::Args;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Arguments of `serve`. Each stands for a key of the configuration.
 #[derive(Args)]
@@ -108,12 +108,35 @@ async fn listen(address: SocketAddr, engine: &Engine, options: ServerOptions) ->
 
 /// Ctrl-C, or the signal of a service manager.
 pub(crate) async fn stopped() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        // Without a handler the signal ends the process, which is safe.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    Signals::listen().next().await;
+}
+
+/// Hears Ctrl-C and the signal of a service manager from when it is made, so that none is lost between two waits.
+pub(crate) struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    /// What cannot be heard ends the process, which is safe.
+    pub(crate) fn listen() -> Self {
+        Self { interrupt: signal(SignalKind::interrupt()).ok(), terminate: signal(SignalKind::terminate()).ok() }
     }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            () = heard(&mut self.interrupt) => {}
+            () = heard(&mut self.terminate) => {}
+        }
+    }
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -1,11 +1,13 @@
 //! `campaign migrate` and `campaign copy-store`.
 
 use crate::common::{Done, Session, clock, json_line, line};
+use crate::import::is_same_file;
 use campaign_core::executor::Executor;
 use campaign_core::store::{CampaignQuery, ContactStore, Copied, Migrated, Paging, copy_store, migrate_store, open_store};
 use campaign_core::{Error, Kind};
 use clap::Args;
 use serde_json::json;
+use std::path::Path;
 
 /// Arguments of `migrate`.
 #[derive(Args)]
@@ -42,7 +44,7 @@ pub(crate) struct CopyStore {
     from: String,
     /// To where.
     to: String,
-    /// Copies into a store that holds campaigns already: what it has under the same numbers is replaced.
+    /// Copies into a store that holds campaigns already: what it has under the same numbers is replaced, with all contacts.
     #[arg(long)]
     overwrite: bool,
 }
@@ -50,9 +52,7 @@ pub(crate) struct CopyStore {
 impl CopyStore {
     pub(crate) async fn run(self, session: &Session) -> Done {
         session.configuration()?;
-        if self.from == self.to {
-            return Err(Error::invalid("to", "must be another store").into());
-        }
+        different(&self.from, &self.to)?;
         let (from, to) = (open_store(&self.from).await?, open_store(&self.to).await?);
         let now = clock()?.now();
         for (name, store) in [("from", &from), ("to", &to)] {
@@ -77,6 +77,27 @@ impl CopyStore {
             "Copied {campaigns} campaigns, {contacts} contacts, {attempts} attempts, {suppressions} suppressions and {documents} documents."
         ))
     }
+}
+
+/// Two stores, the first of which is there: opening a file that is not makes it.
+fn different(from: &str, to: &str) -> Done {
+    let there = |url| file(url).map(|path| std::fs::metadata(path).ok());
+    let source = there(from);
+    if matches!(source, Some(None)) {
+        return Err(Error::new(Kind::NotFound, "the store that is copied from does not exist").into());
+    }
+    let same = matches!((source.flatten(), there(to).flatten()), (Some(one), Some(other)) if is_same_file(&one, &other));
+    if same || from == to {
+        return Err(Error::invalid("to", "must be another store").into());
+    }
+    Ok(())
+}
+
+/// The file of a store that is one.
+fn file(url: &str) -> Option<&Path> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    Some(Path::new(path)).filter(|path| *path != Path::new(":memory:"))
 }
 
 async fn holds_campaigns(store: &dyn ContactStore) -> Done<bool> {

@@ -91,7 +91,10 @@ impl Suppress {
             Self::Check(arguments) => check(&engine, &arguments, region, session.json).await?,
             Self::Import(arguments) => {
                 let ImportNumbers { file, covers, reason, how } = arguments;
-                let report = engine.import_suppressions(import::source(&file)?, how.options(region)?, covers.scope()?, &reason).await?;
+                covers.must_exist(&engine).await?;
+                let options = how.options(&file, region)?;
+                let report = engine.import_suppressions(import::source(&file)?, options, covers.scope()?, &reason).await?;
+                how.ended(&report)?;
                 if session.json { json_line(&wire::import_report(&report))? } else { import::told(&report)? }
             }
         }
@@ -102,6 +105,14 @@ impl Suppress {
 impl Covers {
     fn scope(&self) -> Done<SuppressionScope> {
         Ok(wire::suppression_scope(self.campaign, self.organization)?)
+    }
+
+    /// Nobody is suppressed in a campaign that is not there.
+    async fn must_exist(&self, engine: &Engine) -> Done {
+        match self.campaign {
+            Some(id) => Ok(engine.get_campaign(id).await.map(drop)?),
+            None => Ok(()),
+        }
     }
 
     /// An entry or a key in the flat form.
@@ -121,6 +132,7 @@ impl Covers {
 
 async fn add(engine: &Engine, arguments: Add, region: &str, as_json: bool) -> Done {
     let Add { numbers: Numbers { numbers, covers }, reason, expires_at } = arguments;
+    covers.must_exist(engine).await?;
     let now = clock()?.now();
     let entry = |number: &String| {
         let mut flat = covers.flat(number, region);
@@ -152,7 +164,7 @@ async fn remove(engine: &Engine, arguments: &Numbers, region: &str, as_json: boo
 
 async fn list(engine: &Engine, covers: &Covers, as_json: bool) -> Done {
     let scope = Some(covers.scope()?).filter(|scope| *scope != SuppressionScope::Everything);
-    let mut after = None;
+    let (mut after, mut all) = (None, Vec::new());
     if !as_json {
         line(format!("{:<17} {:<16} {:<20} {:<14} {:<21} until", "number", "covers", "reason", "source", "since"))?;
     }
@@ -160,12 +172,17 @@ async fn list(engine: &Engine, covers: &Covers, as_json: bool) -> Done {
         let query =
             campaign_core::store::SuppressionQuery { phone: None, scope, after: after.take(), paging: Paging { offset: 0, limit: 1000 } };
         let page = engine.suppressions(query).await?.items;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else { break };
         after = Some(SuppressionKey { phone: last.phone.clone(), scope: last.scope });
+        if as_json {
+            all.extend(page.iter().map(wire::suppression_entry));
+            continue;
+        }
         for entry in &page {
-            line(if as_json { wire::suppression_entry(entry).to_string() } else { row(entry) })?;
+            line(row(entry))?;
         }
     }
+    if as_json { json_line(&all.into()) } else { Ok(()) }
 }
 
 fn row(entry: &Suppression) -> String {

@@ -3,11 +3,11 @@
 use crate::common::{Done, Session, campaign_id, clock, json_line, line, remark, table};
 use campaign_core::executor::Executor;
 use campaign_core::id::CampaignId;
-use campaign_core::store::open_store;
+use campaign_core::store::{ContactStore, open_store};
 use campaign_core::{Error, Kind};
 use campaign_server::webhooks::{DeadLetter, Endpoint, EventName, NewEndpoint, Webhooks, verify};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,12 +105,23 @@ impl Hooks {
 }
 
 async fn webhooks(session: &Session) -> Done<Webhooks> {
+    Ok(with_store(session).await?.0)
+}
+
+async fn with_store(session: &Session) -> Done<(Webhooks, Arc<dyn ContactStore>)> {
     let configuration = session.configuration()?;
     let reach = configuration.server_options().webhook_reach;
-    Ok(Webhooks::new(open_store(configuration.store()).await?, Arc::new(clock()?), reach))
+    let store = open_store(configuration.store()).await?;
+    Ok((Webhooks::new(Arc::clone(&store), Arc::new(clock()?), reach), store))
 }
 
 async fn create(arguments: Create, session: &Session) -> Done {
+    let (webhooks, store) = with_store(session).await?;
+    if let Some(id) = arguments.campaign
+        && store.campaign(id).await?.is_none()
+    {
+        return Err(Error::not_found("campaign", id).into());
+    }
     let new = NewEndpoint {
         organization_id: arguments.organization,
         campaign_id: arguments.campaign,
@@ -119,7 +130,7 @@ async fn create(arguments: Create, session: &Session) -> Done {
         events: arguments.events,
         secret: None,
     };
-    let (endpoint, secret) = webhooks(session).await?.create(new).await?;
+    let (endpoint, secret) = webhooks.create(new).await?;
     if session.json {
         let mut shown = json!(endpoint);
         shown["secret"] = secret.into();
@@ -158,27 +169,33 @@ async fn delete(arguments: One, session: &Session) -> Done {
 async fn dead(one: One, session: &Session) -> Done {
     let webhooks = webhooks(session).await?;
     webhooks.get(&one.id).await?;
-    let mut behind: Option<String> = None;
+    let (mut behind, mut all): (Option<String>, Vec<Value>) = (None, Vec::new());
     if !session.json {
         line(format!("{:<36} {:<26} {:<8} {:<6} reason", "event id", "event", "attempts", "status"))?;
     }
     loop {
         let page = webhooks.dead(&one.id, behind.as_deref(), 500).await?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else { break };
         behind = Some(last.key.clone());
+        if session.json {
+            all.extend(page.iter().map(letter_value));
+            continue;
+        }
         for letter in &page {
-            line(letter_line(letter, session.json))?;
+            line(letter_line(letter))?;
         }
     }
+    if session.json { json_line(&all.into()) } else { Ok(()) }
 }
 
-fn letter_line(letter: &DeadLetter, json: bool) -> String {
+fn letter_value(letter: &DeadLetter) -> Value {
     let DeadLetter { id, event, campaign_id, at, attempts, failed_at, status, reason, .. } = letter;
-    if json {
-        return json!({ "event_id": id, "event": event, "campaign_id": campaign_id, "at": at, "attempts": attempts, "failed_at": failed_at,
-                       "last_status": status, "last_error": reason })
-        .to_string();
-    }
+    json!({ "event_id": id, "event": event, "campaign_id": campaign_id, "at": at, "attempts": attempts, "failed_at": failed_at,
+            "last_status": status, "last_error": reason })
+}
+
+fn letter_line(letter: &DeadLetter) -> String {
+    let DeadLetter { id, event, attempts, status, reason, .. } = letter;
     let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
     format!("{id:<36} {:<26} {attempts:<8} {status:<6} {}", event.as_str(), reason.as_deref().unwrap_or("-"))
 }

@@ -7,7 +7,9 @@
 
 use super::turns::{PAUSE, Turn as Speaking};
 use super::{Config, own};
-use crate::auth::{Principal, socket_credential};
+use crate::api::v1::error::FastApi;
+use crate::auth::{Principal, socket_credential, stranger};
+use crate::error::Failure;
 use crate::state::AppState;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Request, State};
@@ -61,6 +63,9 @@ pub(crate) async fn named(State(state): State<AppState>, Path(id): Path<String>,
 }
 
 fn open(state: AppState, id: Option<String>, upgrade: WebSocketUpgrade, request: &Request) -> Response {
+    if let Err(fault) = stranger(state.options(), request.headers()) {
+        return Failure::<FastApi>::from(fault).into_response();
+    }
     let (credential, agreed) = socket_credential(request.headers(), request.uri());
     let mut upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
     if let Some(name) = agreed {
