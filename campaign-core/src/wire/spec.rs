@@ -2,7 +2,7 @@
 
 use super::{Object, read};
 use crate::campaign::CampaignSpec;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::schedule::Weekday;
 use serde_json::{Value, json};
 
@@ -17,7 +17,17 @@ pub fn spec(arguments: Object) -> Result<CampaignSpec> {
     if let Some(Value::Object(schedule)) = patch.get_mut("schedule") {
         schedule.entry("schedule_type").or_insert_with(|| Value::from("immediate"));
     }
-    read("campaign", Value::Object(patch))
+    read("campaign", Value::Object(patch.clone())).map_err(|error| blamed(error, patch))
+}
+
+/// The reader does not say which field it was at: the first that cannot be read alone.
+fn blamed(error: Error, patch: Object) -> Error {
+    let alone = |(name, value): (String, Value)| {
+        let shown = super::without_digits(&name);
+        let error = read::<CampaignSpec>("campaign", Value::Object(Object::from_iter([(name, value)]))).err()?;
+        Some(Error::new(Kind::Invalid, error.message()).with("field", shown))
+    };
+    patch.into_iter().find_map(alone).unwrap_or(error)
 }
 
 fn without_nulls(object: &mut Object) {
@@ -175,7 +185,6 @@ fn merge(patch: &mut Object, key: &str, value: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Kind;
     use crate::schedule::Schedule;
 
     fn made(arguments: Value) -> Result<CampaignSpec> {
@@ -241,6 +250,14 @@ mod tests {
             let error = made(arguments).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);
             assert!(error.to_string().contains(says), "{error}");
+        }
+        for (arguments, field) in [
+            (json!({"name": "n", "max_attempts": "many"}), "max_attempts"),
+            (json!({"name": "n", "settings": {"max_concurrent_calls": -1}}), "concurrent_limit"),
+            (json!({"nmae": "x"}), "nmae"),
+        ] {
+            let error = made(arguments).unwrap_err();
+            assert!(error.context().iter().any(|(key, value)| *key == "field" && value == field), "{error:?}");
         }
     }
 }
