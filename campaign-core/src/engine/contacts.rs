@@ -76,10 +76,10 @@ impl Engine {
             Owner::Campaign(campaign) if options.replace_untouched => Some(campaign),
             Owner::Campaign(_) | Owner::List(_) => None,
         };
-        if replaced.is_some() {
-            if let Some(again) = source.again()? {
-                check_to_the_end(core, again, options.trial()).await?;
-            }
+        if replaced.is_some()
+            && let Some(again) = source.again()?
+        {
+            check_to_the_end(core, again, options.trial()).await?;
         }
         let rows = matches!(source, ImportSource::Rows(_));
         let mut reader = Reading::start(core, source, options);
