@@ -87,9 +87,6 @@ pub(crate) async fn create(
         state.webhooks().begin().await?;
     }
     let wanted = read.get("status").and_then(Value::as_str).unwrap_or("draft");
-    if wanted == "active" {
-        status::outbound(&spec)?;
-    }
     let record = state.engine().create_campaign(spec).await?;
     let record = status::bring(&state, record, wanted).await?;
     let shown = show(&state, &record).await?;
@@ -132,9 +129,7 @@ pub(crate) async fn put(
     let mut tried = campaign_core::campaign::CampaignSpec::clone(&record.spec);
     fields::apply(&mut tried, &read)?;
     let to = read.get("status").and_then(Value::as_str).unwrap_or_else(|| status::shown(&record));
-    if to == "active" {
-        status::outbound(&tried)?;
-    }
+    status::may_be_inbound(&record, &tried)?;
     if to != status::shown(&record) {
         status::check(&state, &record, &tried, to).await?;
     }
@@ -149,6 +144,9 @@ pub(crate) async fn put(
     });
     let record = edited.await?;
     let record = if read.contains_key("status") { status::bring(&state, record, to).await? } else { record };
+    // One that was inbound may have leads that wait.
+    status::leads_came(&state, record.id).await?;
+    let record = state.engine().get_campaign(record.id).await?;
     let shown = show(&state, &record).await?;
     Ok(axum::Json(present::replied(shown, "Voice campaign updated successfully")))
 }

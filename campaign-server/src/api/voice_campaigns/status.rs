@@ -80,8 +80,8 @@ pub(super) async fn check(state: &AppState, record: &CampaignRecord, spec: &Camp
     if to != "active" {
         return Ok(());
     }
-    outbound(spec)?;
-    if record.status != CampaignStatus::Draft {
+    may_be_inbound(record, spec)?;
+    if record.status != CampaignStatus::Draft || is_inbound(spec) {
         return Ok(());
     }
     let now = state.now();
@@ -96,15 +96,14 @@ pub(super) async fn check(state: &AppState, record: &CampaignRecord, spec: &Camp
     Ok(())
 }
 
-/// An inbound campaign waits for calls and makes none, so that starting it would do what nobody asked for.
+/// An inbound campaign calls nobody: the engine never starts it, and active is only what is wanted of it.
 ///
 /// # Errors
-/// 400 when it is one.
-pub(super) fn outbound(spec: &CampaignSpec) -> Result<(), Fault> {
-    if is_inbound(spec) {
-        return Err(Fault::refused(
-            "An inbound campaign calls nobody and cannot be active; set campaign_type to outbound to have its leads called",
-        ));
+/// 400 when the engine has begun to call for it.
+pub(super) fn may_be_inbound(record: &CampaignRecord, spec: &CampaignSpec) -> Result<(), Fault> {
+    let begun = matches!(record.status, CampaignStatus::Scheduled | CampaignStatus::Running | CampaignStatus::Paused);
+    if begun && is_inbound(spec) {
+        return Err(Fault::refused("A campaign that calls its leads cannot become inbound; complete it and make another"));
     }
     Ok(())
 }
@@ -124,6 +123,7 @@ pub(super) async fn bring(state: &AppState, record: CampaignRecord, to: &str) ->
     }
     check(state, &record, &record.spec, to).await?;
     match (record.status, to) {
+        (CampaignStatus::Draft, "active") if is_inbound(&record.spec) => want(state, id, to).await,
         (CampaignStatus::Draft, "active") => {
             if owned::count(state, Owner::Campaign(id)).await? > 0 {
                 return engine.start(id).await.map_err(refused);
