@@ -76,7 +76,7 @@ async fn be_the_server(database: &str) {
 
 /// Sends a request and takes the whole answer.
 async fn send(sender: &mut SendRequest<Full<Bytes>>, method: &str, path: &str, kind: &str, body: Bytes) -> Bytes {
-    let request = hyper::Request::builder().method(method).uri(path).header("host", "bench").header("content-type", kind);
+    let request = hyper::Request::builder().method(method).uri(path).header("host", "localhost").header("content-type", kind);
     sender.ready().await.unwrap();
     let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
     let status = response.status();
