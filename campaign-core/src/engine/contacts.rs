@@ -3,11 +3,12 @@
 use super::Engine;
 use super::core::Core;
 use super::handoff::view;
+use super::reading::{BATCH, Reading, Step, check_to_the_end};
 use super::starts;
 use crate::campaign::{Next, check_organization};
 use crate::contact::{Contact, ContactSource, ContactStatus, NewContact, Owner};
 use crate::id::{CampaignId, ContactId, ListId};
-use crate::import::{Batch, ImportOptions, ImportReport, ImportSource, Importer, Progress};
+use crate::import::{ImportOptions, ImportReport, ImportSource, Progress};
 use crate::outcome::Attempt;
 use crate::phone::PhoneNumber;
 use crate::policy::transition::{self, ContactEvent};
@@ -22,11 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use uuid::Uuid;
-
-/// Rows read and stored at a time.
-const BATCH: usize = 2_000;
 
 /// How far an import is, for a progress display.
 pub type ImportProgress = Progress;
@@ -579,58 +576,4 @@ fn list_key(id: ListId) -> String {
 
 fn parse_list(value: serde_json::Value) -> Result<ContactList> {
     serde_json::from_value(value).map_err(|error| Error::new(Kind::Corrupt, "a stored contact list cannot be read").with_source(error))
-}
-
-/// Reads a source once without keeping anything, where it can be read again.
-async fn check_to_the_end(core: &Core, source: ImportSource, options: ImportOptions) -> Result<()> {
-    let (send, receive) = tokio::sync::oneshot::channel();
-    core.executor.spawn_blocking(Box::new(move || {
-        let read = || -> Result<()> {
-            let mut importer = Importer::open(source, options)?;
-            while importer.next_batch(BATCH)?.is_some() {}
-            Ok(())
-        };
-        let _ = send.send(read());
-    }));
-    receive.await.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "reading the file ended unexpectedly")))
-}
-
-/// What the reading thread gives.
-enum Step {
-    Batch(Batch, Progress),
-    Done(Box<ImportReport>),
-}
-
-/// A file being read on a thread of its own, two batches ahead of the store.
-struct Reading {
-    steps: mpsc::Receiver<Result<Step>>,
-}
-
-impl Reading {
-    fn start(core: &Arc<Core>, source: ImportSource, mut options: ImportOptions) -> Self {
-        // A bare "yes" in a consent column was given by now at the latest.
-        options.consent_moment = options.consent_moment.or(Some(core.now()));
-        let (send, steps) = mpsc::channel(2);
-        core.executor.spawn_blocking(Box::new(move || {
-            let read = || -> Result<Option<Step>> {
-                let mut importer = Importer::open(source, options)?;
-                while let Some(batch) = importer.next_batch(BATCH)? {
-                    let progress = importer.progress();
-                    if send.blocking_send(Ok(Step::Batch(batch, progress))).is_err() {
-                        // Nobody waits for the rest.
-                        return Ok(None);
-                    }
-                }
-                Ok(Some(Step::Done(Box::new(importer.into_report()))))
-            };
-            if let Some(last) = read().transpose() {
-                let _ = send.blocking_send(last);
-            }
-        }));
-        Self { steps }
-    }
-
-    async fn next(&mut self) -> Result<Step> {
-        self.steps.recv().await.unwrap_or_else(|| Err(Error::new(Kind::Internal, "reading the file ended unexpectedly")))
-    }
 }

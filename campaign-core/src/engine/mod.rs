@@ -15,6 +15,7 @@ mod inbound;
 mod lifecycle;
 mod node;
 mod plan;
+mod reading;
 mod recover;
 mod relay;
 mod reports;
