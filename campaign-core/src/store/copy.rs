@@ -98,46 +98,47 @@ async fn owners(store: &dyn ContactStore) -> Result<HashSet<Owner>> {
 
 /// Ids are of the whole store: a record under the id of one that stays would be taken out of the campaign or the list that it is in.
 async fn look_for_clashes(from: &dyn ContactStore, come: HashSet<Owner>, to: &dyn ContactStore, stay: Vec<Owner>) -> Result<()> {
-    let (mut contacts, mut attempts) = (HashSet::new(), HashSet::new());
-    for owner in stay {
-        let mut after = None;
-        loop {
-            let page = contact_page(to, owner, after).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            contacts.extend(page.iter().map(|contact| contact.id));
-        }
-        let Owner::Campaign(campaign) = owner else { continue };
-        let mut before = None;
-        loop {
-            let page = attempt_page(to, campaign, before).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            attempts.extend(page.iter().map(|attempt| attempt.id));
-        }
-    }
-    if contacts.is_empty() && attempts.is_empty() {
+    let mut taken = HashSet::new();
+    walk(to, stay, |id| {
+        taken.insert(id);
+        Ok(())
+    })
+    .await?;
+    if taken.is_empty() {
         return Ok(());
     }
-    for owner in come {
+    walk(from, come, |id| match id {
+        _ if !taken.contains(&id) => Ok(()),
+        Id::Contact(id) => Err(clash().with("contact", id)),
+        Id::Attempt(id) => Err(clash().with("attempt", id)),
+    })
+    .await
+}
+
+/// What has an id that is unique in its store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Id {
+    Contact(ContactId),
+    Attempt(AttemptId),
+}
+
+/// Every contact and attempt of these campaigns and lists.
+async fn walk(store: &dyn ContactStore, owners: impl IntoIterator<Item = Owner>, mut each: impl FnMut(Id) -> Result<()>) -> Result<()> {
+    for owner in owners {
         let mut after = None;
         loop {
-            let page = contact_page(from, owner, after).await?;
+            let page = contact_page(store, owner, after).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            if let Some(contact) = page.iter().find(|contact| contacts.contains(&contact.id)) {
-                return Err(clash().with("contact", contact.id));
-            }
+            page.iter().try_for_each(|contact| each(Id::Contact(contact.id)))?;
         }
         let Owner::Campaign(campaign) = owner else { continue };
         let mut before = None;
         loop {
-            let page = attempt_page(from, campaign, before).await?;
+            let page = attempt_page(store, campaign, before).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.id);
-            if let Some(attempt) = page.iter().find(|attempt| attempts.contains(&attempt.id)) {
-                return Err(clash().with("attempt", attempt.id));
-            }
+            page.iter().try_for_each(|attempt| each(Id::Attempt(attempt.id)))?;
         }
     }
     Ok(())
