@@ -311,3 +311,21 @@ async fn a_revoked_key_and_a_stopped_engine_end_sockets() {
     };
     assert_eq!(end, 1001);
 }
+
+#[tokio::test]
+async fn a_deleted_campaign_and_a_stopped_engine_end_sockets_that_hear_nothing() {
+    let server = Server::with("sqlite", SimulatedDialer::instant(), |options| {
+        options.socket_ping_interval = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let key = server.key(Scope::Write, Some(1)).await;
+    let id = campaign(&server, &key, 1).await;
+    let mut watcher = server.socket(&format!("/ws/campaigns/{id}/progress?token={key}"), &[]).await;
+    let mut monitor = server.socket(&format!("/ws/campaigns/monitor?token={key}"), &[]).await;
+    until(&mut watcher, "initial_progress").await;
+    until(&mut monitor, "campaigns_overview").await;
+    assert_eq!(server.call(&key, "DELETE", &format!("/api/v1/campaigns/{id}"), None).await.status, 200);
+    assert_eq!(next(&mut watcher).await, Err(4004));
+    server.engine.stop(None).await.unwrap();
+    assert_eq!(next(&mut monitor).await, Err(1001));
+}

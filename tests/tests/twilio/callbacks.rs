@@ -175,6 +175,9 @@ fn receipts_amend_and_only_ends_make_outcomes() {
         news("/twilio/message?attempt=7", &fields)
     };
     assert_eq!(apply(None, &told("queued", &[])), None);
+    let elsewhere = news("/twilio/status?attempt=7", &[("MessageSid", "SM1"), ("MessageStatus", "sent")]);
+    assert_eq!(apply(None, &elsewhere), apply(None, &told("sent", &[])), "where those of calls are told");
+    assert!(matches!(read("/twilio/status", &[("MessageStatus", "sent")]), Err(CallbackError::Malformed(_))));
     let sent = apply(None, &told("sent", &[])).unwrap();
     assert_eq!(sent.disposition, Disposition::Sent);
     let delivered = apply(Some(&sent), &told("delivered", &[])).unwrap();
