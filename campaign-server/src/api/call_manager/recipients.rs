@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The variable that keeps the id a recipient came with. Clients cannot have one of this name, and it is sent to nobody: what begins so is
-/// the agent platform's own.
+/// The variable that keeps the id a recipient came with. Clients cannot have one of this name; an agent is not told it, for what begins so is
+/// the agent platform's own. A service behind the webhook dialer sees it among the contact's variables.
 const ID: &str = "system__recipient_id";
 /// Contacts stored at a time.
 const BATCH: usize = 2000;

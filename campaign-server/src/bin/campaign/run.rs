@@ -80,7 +80,7 @@ impl Run {
         let plan = if self.campaign.is_some() { wire::Object::new() } else { self.plan()? };
         let digest = self.file.as_deref().map(digest).transpose()?;
         // Read before anything starts: a mistake in it costs nothing.
-        wire::spec(plan.clone()).map_err(|error| with_field(error, &plan))?;
+        wire::spec(plan.clone())?;
         self.file.as_deref().map_or(Ok(()), |file| self.how.check(file))?;
         let engine = node(&configuration, false).await?;
         // From here on something is begun: no moment is left in which Ctrl-C would end the process unheard.
@@ -309,22 +309,6 @@ fn outcome(record: &CampaignRecord) -> Done {
 
 fn left() -> Failure {
     Failure::Interrupted("stopped with work left; the same command again goes on".to_owned())
-}
-
-/// Names the field that is to blame, where the error does not: the one without which the plan is in order.
-fn with_field(error: Error, plan: &wire::Object) -> Error {
-    if error.context().iter().any(|(name, _)| *name == "field") {
-        return error;
-    }
-    let without = |field: &str| {
-        let mut plan = plan.clone();
-        plan.remove(field);
-        wire::spec(plan)
-    };
-    match plan.keys().find(|field| without(field).is_ok()) {
-        Some(field) => error.with("field", field),
-        None => error,
-    }
 }
 
 async fn remembered(engine: &Engine, key: &str) -> Done<Option<(Begun, u64)>> {
